@@ -1,0 +1,140 @@
+//! The ring-0 image: everything that ever runs at CPL0, and the CPL3 gate.
+//!
+//! On a KVM that emulates CPL0 each instruction costs about 0.6 µs and only plain integer instructions exist, so there is
+//! almost nothing here: an exception stub is a port write, a system call is a port write and a `sysretq`. The one loop is the
+//! page-table editor. It exists because a shadow-paging KVM notices a *changed* entry only when guest code writes it
+//! (`docs/kvm.md`); the host fills entries that were not present by itself.
+//!
+//! Nothing here has state, takes a lock or reads what the payload can write.
+
+#![allow(unsafe_code, reason = "an extern block is the only way to name assembled bytes; its statics are safe to read")]
+
+use crate::{abi, layout};
+
+/// Bytes of each image.
+pub const IMAGE_BYTES: usize = 4096;
+
+/// The linker's name of an image. It carries the crate's version, so that two versions can live in one program.
+macro_rules! symbol {
+    ($name:literal) => {
+        concat!(
+            "ampoule_kernel_",
+            $name,
+            "_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_PATCH")
+        )
+    };
+}
+
+// SAFETY: both symbols are defined below, each followed by exactly `IMAGE_BYTES` initialised bytes of read-only data
+// (the `.org` that ends an image fails to assemble if its code is longer).
+unsafe extern "C" {
+    #[link_name = symbol!("supervisor")]
+    safe static SUPERVISOR_IMAGE: [u8; IMAGE_BYTES];
+    #[link_name = symbol!("user")]
+    safe static USER_IMAGE: [u8; IMAGE_BYTES];
+}
+
+/// The page of code for CPL0: see [`layout::STUBS_OFFSET`] and the offsets after it.
+#[must_use]
+pub fn supervisor() -> &'static [u8; IMAGE_BYTES] {
+    &SUPERVISOR_IMAGE
+}
+
+/// The page of code for CPL3: the syscall gate at its start.
+#[must_use]
+pub fn user() -> &'static [u8; IMAGE_BYTES] {
+    &USER_IMAGE
+}
+
+core::arch::global_asm!(
+    ".pushsection .rodata.ampoule_kernel, \"a\", @progbits",
+    ".balign 4096",
+    // One stub for each vector. The host tells the vector by RIP and never resumes behind the port write.
+    concat!(".globl ", symbol!("supervisor")),
+    concat!(symbol!("supervisor"), ":"),
+    "10:",
+    ".rept {vectors}",
+    "  1: out {trap}, al",
+    "  hlt",
+    "  .org 1b + {stub_bytes}, 0xf4",
+    ".endr",
+    // syscall came here at CPL0: RCX is the return address, R11 the flags, RSP still the payload's; no stack is used.
+    ".org 10b + {gate}, 0xf4",
+    "  out {syscall}, al",
+    "  sysretq",
+    // The editor. RSI: the edit list; RSP: the editor's saved registers, then the resume frame.
+    ".org 10b + {editor}, 0xf4",
+    "  2: lodsq",
+    "  test rax, rax",
+    "  jz 3f",
+    "  mov rdi, rax",
+    "  lodsq",
+    "  mov rcx, rax",
+    "  rep movsq",
+    "  jmp 2b",
+    "  3: mov rax, cr3",
+    "  mov cr3, rax",
+    "  pop rax",
+    "  pop rcx",
+    "  pop rsi",
+    "  pop rdi",
+    "  jmp 4f",
+    ".org 10b + {resume}, 0xf4",
+    "  4: iretq",
+    ".org 10b + {bytes}, 0xf4",
+    // syscall came here at CPL3: the same registers, and RFLAGS untouched because SFMASK is 0.
+    concat!(".globl ", symbol!("user")),
+    concat!(symbol!("user"), ":"),
+    "20:",
+    "  out {syscall}, al",
+    "  jmp rcx",
+    ".org 20b + {bytes}, 0xf4",
+    ".popsection",
+    vectors = const layout::IDT_ENTRIES,
+    stub_bytes = const layout::STUB_BYTES,
+    trap = const abi::TRAP_PORT,
+    syscall = const abi::SYSCALL_PORT,
+    gate = const layout::SYSCALL_GATE_OFFSET,
+    editor = const layout::EDITOR_OFFSET,
+    resume = const layout::RESUME_OFFSET,
+    bytes = const IMAGE_BYTES,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(image: &[u8], offset: u64) -> &[u8] {
+        &image[usize::try_from(offset).unwrap()..]
+    }
+
+    #[test]
+    fn every_vector_has_a_stub_that_rings_the_trap_port_and_stops() {
+        for vector in 0..layout::IDT_ENTRIES {
+            let stub = at(supervisor(), layout::STUBS_OFFSET + vector * layout::STUB_BYTES);
+            assert_eq!(stub[..3], [0xe6, abi::TRAP_PORT, 0xf4], "vector {vector}");
+        }
+    }
+
+    #[test]
+    fn both_syscall_gates_ring_the_syscall_port_first() {
+        assert_eq!(at(supervisor(), layout::SYSCALL_GATE_OFFSET)[..5], [0xe6, abi::SYSCALL_PORT, 0x48, 0x0f, 0x07]);
+        assert_eq!(user()[..4], [0xe6, abi::SYSCALL_PORT, 0xff, 0xe1]);
+    }
+
+    #[test]
+    fn the_resume_gate_is_one_iretq() {
+        assert_eq!(at(supervisor(), layout::RESUME_OFFSET)[..2], [0x48, 0xcf]);
+    }
+
+    #[test]
+    fn everything_between_the_gates_halts() {
+        assert!(at(supervisor(), layout::RESUME_OFFSET + 2).iter().all(|&byte| byte == 0xf4));
+        assert!(user()[4..].iter().all(|&byte| byte == 0xf4));
+    }
+}

@@ -1,0 +1,182 @@
+//! The guest's memory map: one documented constant per address.
+//!
+//! ```text
+//! guest physical                                guest virtual
+//! 0x0_0000_0000 ┌───────────────┐ kernel        0x0000_0000_0001_0000 ┌─────────────┐ payload, CPL3
+//!               └───────────────┘                                     │             │
+//! 0x0_4000_0000 ┌───────────────┐ page tables   0x0000_7fff_ffff_c000 └─────────────┘ USER_END
+//!               └───────────────┘ (an arena)    0x0000_7fff_ffff_d000   the CPL3 syscall gate, where it is used
+//! 0x1_0000_0000 ┌───────────────┐ payload                               (never mapped, then the canonical hole)
+//!               │               │               0xffff_8000_0000_0000 ┌─────────────┐ kernel slot, CPL0
+//!               └───────────────┘                                     └─────────────┘
+//!   anything else is a trap, not memory         0xffff_8000_4000_0000 ┌─────────────┐ page-table arena, CPL0, writable
+//!                                                                     └─────────────┘
+//! ```
+//!
+//! The kernel slot, page by page (`*_PAGE` constants):
+//!
+//! ```text
+//! 0 descriptor tables   GDT, TSS with its I/O bitmap, IDT
+//! 1 supervisor code     exception stubs, syscall gate, page-table editor      CPL0 read, execute
+//! 2 user code           the CPL3 syscall gate                                 CPL3 read, execute
+//! 3 stacks              exception stack, double-fault stack, resume frame     CPL0 read, write
+//! 4 edit list           two pages of page-table edits for the editor          CPL0 read, write
+//! 6 kernel page tables  PDPT, PD, PT and the arena's PD
+//! ```
+
+/// Bytes in a page, the unit of every mapping.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// Bytes mapped by one page table (512 entries of one page).
+pub const TABLE_SPAN: u64 = 512 * PAGE_SIZE;
+
+// ---- guest physical -------------------------------------------------------------------------------------------------
+
+/// Where the kernel slot starts.
+pub const KERNEL_BASE: u64 = 0;
+/// Pages of the kernel slot.
+pub const KERNEL_PAGES: u64 = 16;
+
+/// Where the page-table arena starts. 2 MiB aligned, because the editor sees it through large pages.
+pub const TABLES_BASE: u64 = 0x4000_0000;
+/// The arena is never larger than this: what one page directory of large pages can map.
+pub const TABLES_MAX_BYTES: u64 = 512 * TABLE_SPAN;
+
+/// Where the payload's memory starts: above 4 GiB, clear of the APIC page and of everything else that a PC reserves.
+pub const PAYLOAD_BASE: u64 = 0x1_0000_0000;
+/// The most memory that a payload can be given: 256 GiB, well inside the 40 physical address bits of the smallest CPUs.
+pub const PAYLOAD_MAX_BYTES: u64 = 256 << 30;
+
+// ---- guest virtual --------------------------------------------------------------------------------------------------
+
+/// Lowest address that a payload may map: Linux's default `vm.mmap_min_addr`, so that a null dereference is a fault.
+pub const USER_START: u64 = 0x1_0000;
+/// End of what a payload may map. The last page below the canonical hole stays unmapped for good: a `syscall` at its end would
+/// have a return address that is not canonical, and `sysretq` would fault at CPL0 with the payload's stack.
+pub const USER_END: u64 = 0x7fff_ffff_c000;
+/// The CPL3 syscall gate. It has to be in the payload's half: a KVM without hardware virtualization lets CPL3 execute nothing in
+/// the upper half, which is its host kernel's.
+pub const USER_SYSCALL_GATE: u64 = 0x7fff_ffff_d000;
+
+/// Where the kernel slot is mapped.
+pub const KERNEL_VIRTUAL: u64 = 0xffff_8000_0000_0000;
+/// Where the page-table arena is mapped, for the editor.
+pub const TABLES_VIRTUAL: u64 = 0xffff_8000_4000_0000;
+
+// ---- pages of the kernel slot ---------------------------------------------------------------------------------------
+
+/// GDT, TSS and IDT.
+pub const DESCRIPTORS_PAGE: u64 = 0;
+/// Code for CPL0.
+pub const SUPERVISOR_CODE_PAGE: u64 = 1;
+/// Code for CPL3: mapped at [`USER_SYSCALL_GATE`] only.
+pub const USER_CODE_PAGE: u64 = 2;
+/// The stacks and the resume frame.
+pub const STACKS_PAGE: u64 = 3;
+/// First page of the edit list.
+pub const EDITS_PAGE: u64 = 4;
+/// Pages of the edit list.
+pub const EDITS_PAGES: u64 = 2;
+/// The PDPT of the kernel's half.
+pub const KERNEL_PDPT_PAGE: u64 = 6;
+/// The PD of the kernel slot.
+pub const KERNEL_PD_PAGE: u64 = 7;
+/// The PT of the kernel slot.
+pub const KERNEL_PT_PAGE: u64 = 8;
+/// The PD that maps the page-table arena with large pages.
+pub const ARENA_PD_PAGE: u64 = 9;
+
+/// Physical address of a page of the kernel slot.
+#[must_use]
+pub const fn kernel_physical(page: u64) -> u64 {
+    KERNEL_BASE + page * PAGE_SIZE
+}
+
+/// Virtual address of a page of the kernel slot.
+#[must_use]
+pub const fn kernel_virtual(page: u64) -> u64 {
+    KERNEL_VIRTUAL + page * PAGE_SIZE
+}
+
+// ---- inside the descriptors page ------------------------------------------------------------------------------------
+
+/// The GDT, at the start of its page.
+pub const GDT_OFFSET: u64 = 0;
+/// Entries of the GDT; the TSS descriptor takes the last two.
+pub const GDT_ENTRIES: u64 = 10;
+/// The TSS.
+pub const TSS_OFFSET: u64 = 0x100;
+/// Bytes of a 64-bit TSS without its I/O bitmap (Intel SDM vol. 3, 8.7).
+pub const TSS_BYTES: u64 = 104;
+/// Bytes of I/O bitmap that follow the TSS: ports 0–255 and the terminating byte of ones. Ports beyond are closed.
+pub const IO_BITMAP_BYTES: u64 = 256 / 8 + 1;
+/// The IDT.
+pub const IDT_OFFSET: u64 = 0x400;
+/// Gates of the IDT: the architectural exceptions. `int n` above them is a #GP.
+pub const IDT_ENTRIES: u64 = 32;
+
+/// Selectors are Linux's own: programs can read CS and SS, and some look.
+pub const KERNEL_CODE_SELECTOR: u16 = 0x10;
+/// Kernel data and stack.
+pub const KERNEL_DATA_SELECTOR: u16 = 0x18;
+/// What `sysretq` derives its selectors from: SS is this plus 8, CS this plus 16, both with RPL 3.
+pub const SYSRET_BASE_SELECTOR: u16 = 0x23;
+/// Payload data and stack.
+pub const USER_DATA_SELECTOR: u16 = 0x2b;
+/// Payload code.
+pub const USER_CODE_SELECTOR: u16 = 0x33;
+/// The task register.
+pub const TSS_SELECTOR: u16 = 0x40;
+
+// ---- inside the supervisor code page --------------------------------------------------------------------------------
+
+/// Exception stubs: vector n at `STUBS_OFFSET + n * STUB_BYTES`.
+pub const STUBS_OFFSET: u64 = 0;
+/// Bytes between two stubs.
+pub const STUB_BYTES: u64 = 16;
+/// The CPL0 syscall gate.
+pub const SYSCALL_GATE_OFFSET: u64 = 0x400;
+/// The page-table editor; ends in the resume gate.
+pub const EDITOR_OFFSET: u64 = 0x480;
+/// The resume gate: one `iretq` over the resume frame.
+pub const RESUME_OFFSET: u64 = 0x4c0;
+
+/// Virtual address of the first exception stub.
+pub const STUBS: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + STUBS_OFFSET;
+/// Virtual address of the CPL0 syscall gate.
+pub const SUPERVISOR_SYSCALL_GATE: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + SYSCALL_GATE_OFFSET;
+/// Virtual address of the editor.
+pub const EDITOR: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + EDITOR_OFFSET;
+/// Virtual address of the resume gate.
+pub const RESUME: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + RESUME_OFFSET;
+/// Bytes of `out imm8, al`: where RIP stands after a doorbell, on hosts that report it so.
+pub const OUT_BYTES: u64 = 2;
+
+// ---- inside the stacks page -----------------------------------------------------------------------------------------
+
+/// Top of the exception stack (IST 1, and RSP0). A frame is always pushed from here: exceptions do not nest, each ends in an exit.
+pub const EXCEPTION_STACK_OFFSET: u64 = 0x400;
+/// Top of the double-fault stack (IST 2).
+pub const DOUBLE_FAULT_STACK_OFFSET: u64 = 0x800;
+/// The editor's saved registers (RAX, RCX, RSI, RDI), directly below the resume frame.
+pub const EDITOR_REGISTERS_OFFSET: u64 = RESUME_FRAME_OFFSET - 4 * 8;
+/// The resume frame: RIP, CS, RFLAGS, RSP, SS as `iretq` pops them.
+pub const RESUME_FRAME_OFFSET: u64 = 0xa00;
+
+// ---- the edit list --------------------------------------------------------------------------------------------------
+
+/// Words of the edit list. A span is its destination (virtual), a count and that many entries; a zero destination ends the list.
+pub const EDIT_WORDS: u64 = EDITS_PAGES * PAGE_SIZE / 8;
+
+const _: () = {
+    assert!(TABLES_BASE.is_multiple_of(TABLE_SPAN), "the arena is mapped with large pages: see the map above");
+    assert!(KERNEL_BASE + KERNEL_PAGES * PAGE_SIZE <= TABLES_BASE, "slots overlap: see the map above");
+    assert!(TABLES_BASE + TABLES_MAX_BYTES <= PAYLOAD_BASE, "slots overlap: see the map above");
+    assert!(ARENA_PD_PAGE < KERNEL_PAGES, "the kernel slot is too small for its pages");
+    assert!(GDT_OFFSET + GDT_ENTRIES * 8 <= TSS_OFFSET, "the GDT runs into the TSS");
+    assert!(TSS_OFFSET + TSS_BYTES + IO_BITMAP_BYTES <= IDT_OFFSET, "the I/O bitmap runs into the IDT");
+    assert!(IDT_OFFSET + IDT_ENTRIES * 16 <= PAGE_SIZE, "the IDT runs out of its page");
+    assert!(STUBS_OFFSET + IDT_ENTRIES * STUB_BYTES <= SYSCALL_GATE_OFFSET, "the stubs run into the gate");
+    assert!(TSS_SELECTOR as u64 / 8 + 2 == GDT_ENTRIES, "the TSS descriptor takes the last two entries");
+    assert!(USER_END < USER_SYSCALL_GATE && USER_SYSCALL_GATE + PAGE_SIZE < 0x7fff_ffff_f000, "see USER_END");
+};

@@ -1,0 +1,89 @@
+//! `ampoule run`.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ampoule::{Call, Command, Limits, Program, Stdio};
+
+use crate::{report, units};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Memory: program, heap, stack and page tables together
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::size)]
+    memory: u64,
+    /// Wall time, waiting included
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = units::time)]
+    wall: Duration,
+    /// CPU time
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::time)]
+    cpu: Duration,
+    /// Bytes written to stdout and stderr together
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::size)]
+    output: u64,
+    /// Files open at once
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::DEFAULT_OPEN_FILES)]
+    open_files: u16,
+    /// An environment variable; the program gets no others (repeat for more)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// Allow segments that are writable and executable at once
+    #[arg(long)]
+    allow_write_execute: bool,
+    /// Print what the run cost, on stderr
+    #[arg(long)]
+    stats: bool,
+    /// Print how it ended and what it cost as one JSON object, on stderr
+    #[arg(long)]
+    json: bool,
+    /// The program: a static Linux x86-64 ELF
+    #[arg(value_name = "ELF")]
+    program: PathBuf,
+    /// Its arguments
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "Exit code: the program's own; 124 wall or CPU time; 137 memory or output; 125 Ampoule's own failure;
+128 + signal for signals and traps (132 SIGILL, 134 SIGABRT, 135 SIGBUS, 136 SIGFPE, 139 SIGSEGV).
+
+Examples:
+  echo hello | ampoule run /bin/busybox sha256sum
+  ampoule run --memory 128M --wall 2s --cpu 1s --env LANG=C ./prog --its-own-option
+  ampoule run --stats ./prog
+  ampoule run --json ./prog 2>report.json";
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+pub fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
+    let program =
+        Program::options().allow_write_execute(arguments.allow_write_execute).from_file(&arguments.program)?;
+    let mut command = Command::new(&program);
+    command
+        .arg0(&arguments.program)
+        .args(&arguments.arguments)
+        .stdin(Stdio::inherit())
+        .limits(Limits::new().memory(arguments.memory).open_files(arguments.open_files))
+        .call(Call::new().wall(arguments.wall).cpu(arguments.cpu).output(arguments.output));
+    for (key, value) in &arguments.env {
+        command.env(key, value);
+    }
+    let status = command.status()?;
+    if arguments.json {
+        eprintln!("{}", report::json(&status.end, &status.stats));
+    } else {
+        report::end(program.name(), &status.end);
+        if arguments.stats {
+            report::stats(&status.stats);
+        }
+    }
+    Ok(report::exit_code(&status.end))
+}

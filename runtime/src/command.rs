@@ -1,0 +1,271 @@
+//! Running a program: `std::process::Command`'s shape, with limits.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::event::PollFlags;
+
+use crate::child::Child;
+use crate::end::End;
+use crate::error::RunError;
+use crate::limits::{Call, Limits};
+use crate::linux::reply::Refusal;
+use crate::linux::streams::{Output as Sink, Streams};
+use crate::program::Program;
+use crate::sandbox::run::{self, Job, Outcome};
+use crate::stats::Stats;
+use crate::stdio::{Connected, Pipes, Stdio, WriterThread};
+
+/// A program to run, and what to run it with.
+///
+/// Each run has a machine of its own. A command can be run again: it starts anew. Streams that were given as a file, a pipe or a writer
+/// are used up by the first run and are null afterwards.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use ampoule::{Call, Command, End, Program, Stdio};
+///
+/// let program = Program::from_file("/bin/busybox")?;
+/// let output = Command::new(&program)
+///     .args(["sha256sum"])
+///     .stdin(Stdio::bytes("hello"))
+///     .call(Call::new().wall(Duration::from_millis(500)))
+///     .output()?;
+/// assert_eq!(output.end, End::Exited(0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Command {
+    program: Program,
+    name: Option<Vec<u8>>,
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<(Vec<u8>, Vec<u8>)>,
+    files: Vec<(Vec<u8>, Vec<u8>)>,
+    stdin: Option<Stdio>,
+    stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
+    limits: Limits,
+    call: Call,
+}
+
+/// How a run ended, what it printed and what it cost.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Output {
+    /// How it ended.
+    pub end: End,
+    /// What it wrote to stdout, if that was piped (the default): also when a limit ended it.
+    pub stdout: Vec<u8>,
+    /// What it wrote to stderr, if that was piped (the default).
+    pub stderr: Vec<u8>,
+    /// What it did and what it cost.
+    pub stats: Stats,
+}
+
+/// How a run ended and what it cost.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Status {
+    /// How it ended.
+    pub end: End,
+    /// What it did and what it cost.
+    pub stats: Stats,
+}
+
+impl Command {
+    /// A run of `program` without arguments, with an empty environment and the default limits.
+    #[must_use]
+    pub fn new(program: &Program) -> Self {
+        Self {
+            program: program.clone(),
+            name: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            files: Vec::new(),
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            limits: Limits::new(),
+            call: Call::new(),
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
+        self.arguments.push(argument.as_ref().as_bytes().to_vec());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(&mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        for argument in arguments {
+            self.arg(argument);
+        }
+        self
+    }
+
+    /// Sets argument zero, which is the program's file name otherwise.
+    pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.name = Some(name.as_ref().as_bytes().to_vec());
+        self
+    }
+
+    /// Sets an environment variable. Nothing of this process's own environment is passed on.
+    pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        let key = key.as_ref().as_bytes().to_vec();
+        self.environment.retain(|(existing, _)| *existing != key);
+        self.environment.push((key, value.as_ref().as_bytes().to_vec()));
+        self
+    }
+
+    /// Puts a file into the program's in-memory file system. `path` is absolute, and its directories are made.
+    pub fn file(&mut self, path: impl AsRef<OsStr>, content: impl Into<Vec<u8>>) -> &mut Self {
+        self.files.push((path.as_ref().as_bytes().to_vec(), content.into()));
+        self
+    }
+
+    /// What stdin is: null unless said otherwise.
+    pub fn stdin(&mut self, stdin: Stdio) -> &mut Self {
+        self.stdin = Some(stdin);
+        self
+    }
+
+    /// What stdout is: piped for [`output`](Self::output), inherited otherwise.
+    pub fn stdout(&mut self, stdout: Stdio) -> &mut Self {
+        self.stdout = Some(stdout);
+        self
+    }
+
+    /// What stderr is: piped for [`output`](Self::output), inherited otherwise.
+    pub fn stderr(&mut self, stderr: Stdio) -> &mut Self {
+        self.stderr = Some(stderr);
+        self
+    }
+
+    /// What the program may hold.
+    pub fn limits(&mut self, limits: Limits) -> &mut Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What the run may use.
+    pub fn call(&mut self, call: Call) -> &mut Self {
+        self.call = call;
+        self
+    }
+
+    /// Runs the program on this thread and collects what it prints.
+    ///
+    /// # Errors
+    /// [`RunError`] if the run could not be made. What the program does, limits included, is [`Output::end`].
+    pub fn output(&mut self) -> Result<Output, RunError> {
+        let (mut run, _) = self.prepare(Pipes::Captured, Stdio::piped)?;
+        let outcome = run.finish()?;
+        let taken = |sink| match sink {
+            Sink::Capture(bytes) => bytes,
+            Sink::Discard | Sink::File(_) => Vec::new(),
+        };
+        let Streams { output, error, .. } = run.streams;
+        Ok(Output { end: outcome.end, stdout: taken(output), stderr: taken(error), stats: outcome.stats })
+    }
+
+    /// Runs the program on this thread.
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
+    pub fn status(&mut self) -> Result<Status, RunError> {
+        let (mut run, _) = self.prepare(Pipes::Captured, Stdio::inherit)?;
+        let outcome = run.finish()?;
+        Ok(Status { end: outcome.end, stats: outcome.stats })
+    }
+
+    /// Runs the program on a thread of its own.
+    ///
+    /// # Errors
+    /// [`RunError::Setup`] if streams or thread cannot be made, and what [`output`](Self::output) finds before the program starts.
+    pub fn spawn(&mut self) -> Result<Child, RunError> {
+        let (run, ends) = self.prepare(Pipes::Real, Stdio::inherit)?;
+        Child::start(run, ends)
+    }
+
+    fn prepare(&mut self, pipes: Pipes, default: fn() -> Stdio) -> Result<(Run, Ends), RunError> {
+        let mut arguments = vec![self.name.clone().unwrap_or_else(|| self.program.name().as_bytes().to_vec())];
+        arguments.extend(self.arguments.iter().cloned());
+        let environment: Vec<Vec<u8>> =
+            self.environment.iter().map(|(key, value)| [key.as_slice(), b"=", value].concat()).collect();
+        for (what, strings) in [("an argument", &arguments), ("an environment variable", &environment)] {
+            if let Some(bad) = strings.iter().find(|string| string.contains(&0)) {
+                return Err(RunError::Nul { what: format!("{what}, {:?},", String::from_utf8_lossy(bad)) });
+            }
+        }
+        let setup = |source| RunError::Setup { source };
+        // Streams are used up; a second run finds null unless the first had the default.
+        let take = |stream: &mut Option<Stdio>| match stream {
+            Some(_) => std::mem::replace(stream, Some(Stdio::null())),
+            None => None,
+        };
+        let (input, stdin) =
+            take(&mut self.stdin).unwrap_or_else(Stdio::null).connect_input(pipes).map_err(setup)?;
+        let output = take(&mut self.stdout).unwrap_or_else(default).connect_output(io::stdout(), pipes).map_err(setup)?;
+        let error = take(&mut self.stderr).unwrap_or_else(default).connect_output(io::stderr(), pipes).map_err(setup)?;
+        let Connected { output, pipe: stdout, writer: stdout_writer } = output;
+        let Connected { output: error, pipe: stderr, writer: stderr_writer } = error;
+        let streams = Streams { input, output, error, left: self.call.output_bytes(), bytes_in: 0, bytes_out: 0 };
+        let job = Job {
+            program: self.program.clone(),
+            arguments,
+            environment,
+            files: self.files.clone(),
+            limits: self.limits.clone(),
+            call: self.call.clone(),
+            kill: None,
+        };
+        let writers = [stdout_writer, stderr_writer].into_iter().flatten().collect();
+        Ok((Run { job, streams, writers }, Ends { stdin, stdout, stderr }))
+    }
+}
+
+/// The embedder's ends of a child's pipes.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) stdin: Option<io::PipeWriter>,
+    pub(crate) stdout: Option<io::PipeReader>,
+    pub(crate) stderr: Option<io::PipeReader>,
+}
+
+/// A run, ready to go on whatever thread.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) job: Job,
+    pub(crate) streams: Streams,
+    writers: Vec<WriterThread>,
+}
+
+impl Run {
+    /// Runs to the end and closes the streams.
+    pub(crate) fn finish(&mut self) -> Result<Outcome, RunError> {
+        let writers = std::mem::take(&mut self.writers);
+        let outcome = run::run(&self.job, &mut self.streams, |streams, watch| {
+            // The pipes' ends close, so that readers see the end and writer threads finish.
+            for output in [&mut streams.output, &mut streams.error] {
+                if matches!(output, Sink::File(_)) {
+                    *output = Sink::Discard;
+                }
+            }
+            streams.input = crate::linux::streams::Input::Empty;
+            for writer in &writers {
+                watch.wait(&[(writer.done.as_fd(), PollFlags::IN)], None).map_err(Refusal::from)?;
+            }
+            Ok(())
+        })?;
+        for writer in writers {
+            if writer.thread.is_finished() {
+                // A writer that failed has closed its pipe: the program has seen that, as it would see a reader gone.
+                let _ = writer.thread.join();
+            }
+        }
+        Ok(outcome)
+    }
+}

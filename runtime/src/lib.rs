@@ -1,0 +1,76 @@
+//! Run untrusted machine code in microVMs: as easy as [`std::process::Command`], as fast as a function call, sealed.
+//!
+//! A [`Program`] is an ordinary static Linux x86-64 ELF that knows nothing of Ampoule. A [`Command`] runs it in a virtual machine of its
+//! own over `/dev/kvm`, with limits: nothing of the host is there but what was handed over, and whatever the program does, its run has an
+//! [`End`].
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use ampoule::{Call, Command, End, Limit, Limits, Program, Stdio};
+//!
+//! let program = Program::from_file("jq")?;
+//! let output = Command::new(&program)
+//!     .arg(".name")
+//!     .stdin(Stdio::bytes(r#"{"name": "ampoule"}"#))
+//!     .limits(Limits::new().memory(64 << 20))
+//!     .call(Call::new().wall(Duration::from_millis(200)).cpu(Duration::from_millis(100)))
+//!     .output()?;
+//! match output.end {
+//!     End::Exited(0) => println!("{}", String::from_utf8_lossy(&output.stdout)),
+//!     End::Limit(Limit::Wall) => eprintln!("too slow; so far it printed {} bytes", output.stdout.len()),
+//!     End::Trap(trap) => eprintln!("{trap}"),
+//!     other => eprintln!("{other}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is where
+//! - [`Program`]: bytes, parsed and validated. Needs no KVM.
+//! - [`Command`], [`Stdio`], [`Child`], [`Output`]: running it.
+//! - [`Limits`] (of a machine), [`Call`] (of a run), [`CancelToken`].
+//! - [`End`], [`Trap`], [`Stats`]: how it ended, why, and what it cost.
+//! - [`HostProbe`]: what this host can do.
+//!
+//! Imports inside the crate point one way: `vm` (the only place with `unsafe` and the only one that talks to KVM) ← `program` ←
+//! `machine` ← `linux` ← `sandbox` ← `command`.
+#![deny(unsafe_code)]
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!("ampoule runs on Linux x86-64 only: its guests are x86-64 programs and its virtual machines are KVM's");
+
+mod child;
+mod command;
+mod end;
+mod error;
+mod limits;
+mod linux;
+mod machine;
+mod program;
+mod sandbox;
+mod signal;
+mod stats;
+mod stdio;
+mod trap;
+mod vm;
+
+pub use child::Child;
+pub use command::{Command, Output, Status};
+pub use end::{End, Limit};
+pub use error::RunError;
+pub use limits::{Call, Limits};
+pub use linux::counts::SyscallCount;
+pub use machine::boot::Gate;
+pub use machine::probe::{HostProbe, ProbeStep};
+pub use program::{
+    ElfField, ElfPart, Kind, Program, ProgramError, ProgramOptions, Protection, Segment, SegmentFault, Symbol,
+};
+pub use signal::Signal;
+pub use stats::Stats;
+pub use stdio::Stdio;
+pub use trap::{Trap, TrapCause, TrapMeaning, TrapRegisters};
+pub use vm::cancel::CancelToken;
+pub use vm::device::{Capability, Features};
+pub use vm::error::{HostError, ProbeFailure};
+pub use vm::exit::ExitKind;
+pub use vm::kick::{NotARealTimeSignal, set_kick_signal};
+pub use vm::seam::HostCall;

@@ -1,0 +1,183 @@
+//! What a guest may use: [`Limits`] belong to a sandbox, [`Call`] to one run. Everything has a default, and nothing is without limit.
+
+use std::time::Duration;
+
+use ampoule_kernel::layout;
+
+use crate::vm::cancel::CancelToken;
+
+/// What a sandbox may hold.
+///
+/// ```
+/// use ampoule::Limits;
+/// let limits = Limits::new().memory(128 << 20).open_files(32);
+/// assert_eq!(limits.memory_bytes(), 128 << 20);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    memory: u64,
+    open_files: u16,
+    file_bytes: usize,
+    file_count: usize,
+}
+
+impl Limits {
+    /// Memory unless said otherwise: 64 MiB.
+    pub const DEFAULT_MEMORY: u64 = 64 << 20;
+    /// Open files unless said otherwise.
+    pub const DEFAULT_OPEN_FILES: u16 = 256;
+    /// Bytes in in-memory files unless said otherwise: 16 MiB.
+    pub const DEFAULT_FILE_BYTES: usize = 16 << 20;
+    /// In-memory files and directories unless said otherwise.
+    pub const DEFAULT_FILE_COUNT: usize = 4096;
+    /// The least memory that is granted: 256 KiB, enough for a start-up's page tables.
+    pub const MIN_MEMORY: u64 = 256 << 10;
+    /// The most memory that is granted: 256 GiB.
+    pub const MAX_MEMORY: u64 = layout::PAYLOAD_MAX_BYTES;
+
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            memory: Self::DEFAULT_MEMORY,
+            open_files: Self::DEFAULT_OPEN_FILES,
+            file_bytes: Self::DEFAULT_FILE_BYTES,
+            file_count: Self::DEFAULT_FILE_COUNT,
+        }
+    }
+
+    /// Memory in bytes: program, heap, stack and page tables together. Rounded up to whole pages and held between
+    /// [`MIN_MEMORY`](Self::MIN_MEMORY) and [`MAX_MEMORY`](Self::MAX_MEMORY).
+    ///
+    /// `mmap` and `brk` beyond it fail with `ENOMEM`; touching a reservation (the stack, `MAP_NORESERVE`) with no page left ends the
+    /// run with [`Limit::Memory`](crate::Limit::Memory).
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = bytes.clamp(Self::MIN_MEMORY, Self::MAX_MEMORY).next_multiple_of(layout::PAGE_SIZE);
+        self
+    }
+
+    /// Open files at once, the three streams included; `EMFILE` beyond.
+    #[must_use]
+    pub fn open_files(mut self, count: u16) -> Self {
+        self.open_files = count;
+        self
+    }
+
+    /// Bytes in in-memory files and their names; `ENOSPC` beyond. They live in the host's memory, beside [`memory`](Self::memory).
+    #[must_use]
+    pub fn file_bytes(mut self, bytes: usize) -> Self {
+        self.file_bytes = bytes;
+        self
+    }
+
+    /// In-memory files and directories; `ENOSPC` beyond.
+    #[must_use]
+    pub fn file_count(mut self, count: usize) -> Self {
+        self.file_count = count;
+        self
+    }
+
+    /// The memory limit in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory
+    }
+
+    pub(crate) fn pages(&self) -> u64 {
+        self.memory / layout::PAGE_SIZE
+    }
+
+    pub(crate) fn descriptors(&self) -> u16 {
+        self.open_files
+    }
+
+    pub(crate) fn file_quota(&self) -> (usize, usize) {
+        (self.file_bytes, self.file_count)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What one run may use, and what ends it early.
+///
+/// ```
+/// use std::time::Duration;
+/// use ampoule::{Call, CancelToken};
+/// let token = CancelToken::new();
+/// let call = Call::new().wall(Duration::from_millis(200)).cpu(Duration::from_millis(100)).cancel(&token);
+/// # let _ = call;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Call {
+    wall: Duration,
+    cpu: Duration,
+    output: u64,
+    cancel: Option<CancelToken>,
+}
+
+impl Call {
+    /// Wall time unless said otherwise: one minute.
+    pub const DEFAULT_WALL: Duration = Duration::from_secs(60);
+    /// CPU time unless said otherwise: half a minute.
+    pub const DEFAULT_CPU: Duration = Duration::from_secs(30);
+    /// Output unless said otherwise: 64 MiB.
+    pub const DEFAULT_OUTPUT: u64 = 64 << 20;
+
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { wall: Self::DEFAULT_WALL, cpu: Self::DEFAULT_CPU, output: Self::DEFAULT_OUTPUT, cancel: None }
+    }
+
+    /// Wall time, waiting included. Ends the run with [`Limit::Wall`](crate::Limit::Wall).
+    #[must_use]
+    pub fn wall(mut self, time: Duration) -> Self {
+        self.wall = time;
+        self
+    }
+
+    /// CPU time of the thread: in the guest, and in the host on the guest's behalf. Ends the run with [`Limit::Cpu`](crate::Limit::Cpu).
+    #[must_use]
+    pub fn cpu(mut self, time: Duration) -> Self {
+        self.cpu = time;
+        self
+    }
+
+    /// Bytes written to stdout and stderr together. The run ends with [`Limit::Output`](crate::Limit::Output) when it would write
+    /// more; what fits is written.
+    #[must_use]
+    pub fn output(mut self, bytes: u64) -> Self {
+        self.output = bytes;
+        self
+    }
+
+    /// Lets `token` end the run from another thread, with [`End::Cancelled`](crate::End::Cancelled).
+    #[must_use]
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = Some(token.clone());
+        self
+    }
+
+    pub(crate) fn times(&self) -> (Duration, Duration) {
+        (self.wall, self.cpu)
+    }
+
+    pub(crate) fn output_bytes(&self) -> u64 {
+        self.output
+    }
+
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.cancel.as_ref()
+    }
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,111 @@
+//! One thing in the file system: a number, permission bits, and a file, directory, symlink or device.
+
+use std::sync::Arc;
+
+use super::abi::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
+use super::directory::Directory;
+
+/// The number of an inode. Never used twice in one tree, so an old one finds nothing rather than something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InodeId(u64);
+
+impl InodeId {
+    /// The directory `/`.
+    pub(crate) const ROOT: Self = Self(1);
+    /// The first number to give out.
+    pub(crate) const AFTER_ROOT: Self = Self(2);
+    /// Below every number in use: where a range starts.
+    pub(crate) const FIRST: Self = Self(0);
+    /// Above every number in use: where a range ends.
+    pub(crate) const LAST: Self = Self(u64::MAX);
+
+    /// The number as the guest sees it in `st_ino`.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The number to give out after this one.
+    pub(crate) fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+}
+
+/// The character devices there are. What comes out of them is the caller's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// `/dev/null`: takes everything, gives nothing.
+    Null,
+    /// `/dev/zero`: takes everything, gives zeros.
+    Zero,
+    /// `/dev/random` and `/dev/urandom`: takes everything, gives random bytes.
+    Random,
+}
+
+impl Device {
+    /// `st_rdev`: Linux's major number 1 and the device's minor one.
+    pub(crate) const fn number(self) -> u64 {
+        match self {
+            Self::Null => 0x103,
+            Self::Zero => 0x105,
+            Self::Random => 0x109,
+        }
+    }
+}
+
+/// What an inode is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// A regular file.
+    File(Arc<Vec<u8>>),
+    /// A directory.
+    Directory(Arc<Directory>),
+    /// A symlink and its target, which is not empty.
+    Symlink(Arc<[u8]>),
+    /// A character device.
+    Device(Device),
+}
+
+impl Node {
+    /// A directory with nothing in it.
+    pub(crate) fn directory(parent: InodeId) -> Self {
+        Self::Directory(Arc::new(Directory::empty(parent)))
+    }
+
+    /// Bytes that count against the quota. A directory's names are counted as they come.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::File(contents) => contents.len(),
+            Self::Symlink(target) => target.len(),
+            Self::Directory(_) | Self::Device(_) => 0,
+        }
+    }
+}
+
+/// One thing in the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inode {
+    /// What it is.
+    pub(crate) node: Node,
+    /// The permission bits, `07777`.
+    pub(crate) permissions: u32,
+    /// Whether a name leads here. Never true again once false.
+    pub(crate) linked: bool,
+}
+
+impl Inode {
+    /// `st_mode`.
+    pub(crate) fn mode(&self) -> u32 {
+        let kind = match self.node {
+            Node::File(_) => S_IFREG,
+            Node::Directory(_) => S_IFDIR,
+            Node::Symlink(_) => S_IFLNK,
+            Node::Device(_) => S_IFCHR,
+        };
+        kind | self.permissions
+    }
+
+    /// Whether the owner, which the guest always is, may do all of `wanted` ([`R_OK`](super::abi::R_OK) and its like).
+    pub(crate) fn allows(&self, wanted: u32) -> bool {
+        (self.permissions >> 6) & wanted == wanted
+    }
+}

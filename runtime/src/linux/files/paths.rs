@@ -1,0 +1,233 @@
+//! Calls that take a path: ask about what is there, make and remove names, move about.
+
+use rustix::io::Errno;
+
+use super::Files;
+use super::abi::{
+    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_REMOVEDIR, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
+    MKDIR_BITS, PATH_BYTES, R_OK, W_OK, X_OK,
+};
+use super::descriptors::Object;
+use super::inode::{InodeId, Node};
+use super::stat::Stat;
+use super::walk::{FinalLink, Last};
+
+impl Files {
+    /// `fstat`.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub(crate) fn stat(&self, descriptor: i32) -> Result<Stat, Errno> {
+        match self.object(descriptor)? {
+            Object::Stream(stream) => Ok(Stat::of_stream(stream)),
+            Object::File(inode) | Object::Directory(inode) | Object::Device(_, inode) => {
+                Stat::of_inode(&self.tree, inode)
+            }
+        }
+    }
+
+    /// `newfstatat`, and `statx` less its buffer.
+    ///
+    /// # Errors
+    /// `EINVAL` for unknown flags; what a walk gives; `EBADF`.
+    pub(crate) fn stat_at(&self, directory: i32, path: &[u8], flags: u32) -> Result<Stat, Errno> {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE) != 0 {
+            return Err(Errno::INVAL);
+        }
+        match self.target(directory, path, flags)? {
+            Target::Inode(inode) => Stat::of_inode(&self.tree, inode),
+            Target::Descriptor => self.stat(directory),
+        }
+    }
+
+    /// `faccessat2`, asked as the owner. `mode` is `F_OK` (0) or a sum of `R_OK`, `W_OK` and `X_OK`.
+    ///
+    /// # Errors
+    /// `EACCES` if it is not allowed, `EINVAL` for an unknown mode or flag; what a walk gives; `EBADF`.
+    pub(crate) fn access_at(&self, directory: i32, path: &[u8], mode: u32, flags: u32) -> Result<(), Errno> {
+        if mode & !(R_OK | W_OK | X_OK) != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Errno::INVAL);
+        }
+        let have = match self.target(directory, path, flags)? {
+            Target::Inode(inode) => self.tree.inode(inode)?.permissions,
+            Target::Descriptor => self.stat(directory)?.mode,
+        };
+        if (have >> 6) & mode == mode {
+            Ok(())
+        } else {
+            Err(Errno::ACCESS)
+        }
+    }
+
+    /// `readlinkat`: the whole target, which the caller cuts to the guest's buffer.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is no symlink; what a walk gives; `EBADF`.
+    pub(crate) fn readlink_at(&self, directory: i32, path: &[u8]) -> Result<&[u8], Errno> {
+        let inode = self.tree.find(self.start(directory, path)?, path, FinalLink::Stop)?;
+        match &self.tree.inode(inode)?.node {
+            Node::Symlink(target) => Ok(target),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// `mkdirat`.
+    ///
+    /// # Errors
+    /// `EEXIST`, `EACCES`, `ENOSPC`; what a walk gives; `EBADF`.
+    pub(crate) fn mkdir_at(&mut self, directory: i32, path: &[u8], mode: u32) -> Result<(), Errno> {
+        let place = self
+            .tree
+            .walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
+        let (Last::Name(name), None) = (place.last, place.inode) else {
+            return Err(Errno::EXIST);
+        };
+        let (parent, name) = (place.directory, name.to_vec());
+        self.may_change(parent)?;
+        let permissions = mode & MKDIR_BITS & !self.umask;
+        self.tree_mut()
+            .create(parent, &name, Node::directory(parent), permissions)?;
+        Ok(())
+    }
+
+    /// `unlinkat`: removes a name, with `AT_REMOVEDIR` that of an empty directory and otherwise that of anything else.
+    ///
+    /// # Errors
+    /// `EINVAL` for unknown flags and for removing `.`, `EISDIR`, `ENOTDIR`, `ENOTEMPTY`, `EBUSY` for the root, `EACCES`; what a walk
+    /// gives; `EBADF`.
+    pub(crate) fn unlink_at(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<(), Errno> {
+        if flags & !AT_REMOVEDIR != 0 {
+            return Err(Errno::INVAL);
+        }
+        let remove_directory = flags & AT_REMOVEDIR != 0;
+        let place = self
+            .tree
+            .walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
+        let name = match place.last {
+            Last::Name(name) => name,
+            _ if !remove_directory => return Err(Errno::ISDIR),
+            Last::Root => return Err(Errno::BUSY),
+            Last::Dot => return Err(Errno::INVAL),
+            Last::DotDot => return Err(Errno::NOTEMPTY),
+        };
+        let inode = place.inode.ok_or(Errno::NOENT)?;
+        let is_directory = self.tree.directory(inode).is_ok();
+        if place.slash && !remove_directory {
+            return Err(if is_directory { Errno::ISDIR } else { Errno::NOTDIR });
+        }
+        let (parent, name) = (place.directory, name.to_vec());
+        self.may_change(parent)?;
+        match (remove_directory, is_directory) {
+            (true, false) => return Err(Errno::NOTDIR),
+            (false, true) => return Err(Errno::ISDIR),
+            _ => {}
+        }
+        let cut = self.tree_mut().cut(parent, &name)?;
+        self.release(Some(cut));
+        Ok(())
+    }
+
+    /// `chdir`.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `EACCES` if it may not be searched; what a walk gives.
+    pub(crate) fn chdir(&mut self, path: &[u8]) -> Result<(), Errno> {
+        let inode = self.tree.find(self.start(AT_FDCWD, path)?, path, FinalLink::Follow)?;
+        self.enter(inode)
+    }
+
+    /// `fchdir`.
+    ///
+    /// # Errors
+    /// `EBADF`, `ENOTDIR`, `EACCES` if it may not be searched.
+    pub(crate) fn fchdir(&mut self, descriptor: i32) -> Result<(), Errno> {
+        match self.object(descriptor)? {
+            Object::Directory(inode) => self.enter(inode),
+            _ => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// `getcwd`, without the NUL.
+    ///
+    /// # Errors
+    /// `ENOENT` if the current directory has been removed, `ENAMETOOLONG` if its path would not fit `PATH_MAX`.
+    pub(crate) fn getcwd(&self) -> Result<Vec<u8>, Errno> {
+        if !self.tree.inode(self.current)?.linked {
+            return Err(Errno::NOENT);
+        }
+        let mut names = Vec::new();
+        let mut len = 0usize;
+        let mut at = self.current;
+        while at != InodeId::ROOT {
+            let parent = self.tree.directory(at)?.parent();
+            let name = self.tree.directory(parent)?.name_of(at).ok_or(Errno::NOENT)?;
+            len = len.saturating_add(name.len()).saturating_add(1);
+            if len > PATH_BYTES {
+                return Err(Errno::NAMETOOLONG);
+            }
+            names.push(name);
+            at = parent;
+        }
+        let mut path = Vec::with_capacity(len.max(1));
+        for name in names.into_iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        Ok(path)
+    }
+
+    /// Whether names in this directory may be made and removed.
+    ///
+    /// # Errors
+    /// `EACCES` if its permissions forbid it.
+    pub(super) fn may_change(&self, directory: InodeId) -> Result<(), Errno> {
+        if self.tree.inode(directory)?.allows(W_OK | X_OK) {
+            Ok(())
+        } else {
+            Err(Errno::ACCESS)
+        }
+    }
+
+    fn enter(&mut self, directory: InodeId) -> Result<(), Errno> {
+        self.tree.directory(directory)?;
+        if !self.tree.inode(directory)?.allows(X_OK) {
+            return Err(Errno::ACCESS);
+        }
+        let left = std::mem::replace(&mut self.current, directory);
+        self.release(Some(left));
+        Ok(())
+    }
+
+    /// What a path and `AT_*` flags mean together.
+    fn target(&self, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
+        if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+            return Ok(if directory == AT_FDCWD {
+                Target::Inode(self.current)
+            } else {
+                Target::Descriptor
+            });
+        }
+        let final_link = if flags & AT_SYMLINK_NOFOLLOW == 0 {
+            FinalLink::Follow
+        } else {
+            FinalLink::Stop
+        };
+        Ok(Target::Inode(self.tree.find(
+            self.start(directory, path)?,
+            path,
+            final_link,
+        )?))
+    }
+}
+
+/// What a call with a path and a descriptor is about.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    /// Something in the tree.
+    Inode(InodeId),
+    /// The descriptor itself.
+    Descriptor,
+}

@@ -1,0 +1,88 @@
+//! What the file layer promises, as sentences; its numbers were read off Linux 6.18 (`tests/native.rs` asks the running kernel again).
+
+use rustix::io::Errno;
+
+use super::abi::*;
+use super::*;
+
+mod descriptors;
+mod embedder;
+mod listing;
+mod model;
+mod native;
+mod opening;
+mod operations;
+mod paths;
+mod quota;
+mod transfer;
+
+/// A guest's files with this in `/tmp`, which is also the current directory:
+/// `f` "hello", `d/`, `d/g` "", `lf → f`, `lf_slash → f/`, `ld → d`, `gone → nowhere`, `loop → loop`.
+fn files() -> Files {
+    let mut files = Files::new(Quota::default(), DEFAULT_OPEN_FILES);
+    files.insert(b"/tmp/f", b"hello".to_vec(), 0o644).unwrap();
+    files.insert(b"/tmp/d/g", Vec::new(), 0o644).unwrap();
+    for (name, target) in [
+        ("lf", "f"),
+        ("lf_slash", "f/"),
+        ("ld", "d"),
+        ("gone", "nowhere"),
+        ("loop", "loop"),
+    ] {
+        files
+            .insert_symlink(format!("/tmp/{name}").as_bytes(), target.as_bytes())
+            .unwrap();
+    }
+    files.chdir(b"/tmp").unwrap();
+    files
+}
+
+impl Files {
+    fn open_here(&mut self, path: &str, flags: u32) -> Result<i32, Errno> {
+        self.open(AT_FDCWD, path.as_bytes(), flags, 0o644)
+    }
+
+    /// What `write` does with bytes that are all there.
+    fn write_all(&mut self, descriptor: i32, bytes: &[u8]) -> Result<usize, Errno> {
+        match self.write(descriptor)? {
+            Sink::File(mut sink) => sink.write(bytes),
+            Sink::Discard | Sink::Stream(_) => Ok(bytes.len()),
+        }
+    }
+
+    /// What `pwrite` does with bytes that are all there.
+    fn write_all_at(&mut self, descriptor: i32, offset: i64, bytes: &[u8]) -> Result<usize, Errno> {
+        match self.write_at(descriptor, offset)? {
+            Sink::File(mut sink) => sink.write(bytes),
+            Sink::Discard | Sink::Stream(_) => Ok(bytes.len()),
+        }
+    }
+
+    /// What `read` does with a good buffer.
+    fn read_some(&mut self, descriptor: i32, limit: usize) -> Result<Vec<u8>, Errno> {
+        let bytes = bytes_of(self.read(descriptor, limit)?);
+        self.advance(descriptor, bytes.len())?;
+        Ok(bytes)
+    }
+
+    /// The whole file at a path, whoever may read it.
+    fn contents(&self, path: &str) -> Result<&[u8], Errno> {
+        let start = self.start(AT_FDCWD, path.as_bytes())?;
+        self.tree
+            .contents(self.tree.find(start, path.as_bytes(), walk::FinalLink::Follow)?)
+    }
+
+    fn assert_account(&self) {
+        self.tree
+            .assert_account(|inode| self.current == inode || self.descriptors.hold(inode));
+    }
+}
+
+fn bytes_of(source: Source<'_>) -> Vec<u8> {
+    match source {
+        Source::Bytes(bytes) => bytes.to_vec(),
+        Source::Zeros(count) => vec![0; count],
+        Source::Random(count) => vec![4; count],
+        Source::End | Source::Stream(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,303 @@
+//! The file system itself: numbered inodes in memory, and an account of what they cost the host.
+//!
+//! A guest can make files as it likes, so everything it can grow is counted *before* it grows: bytes (contents, names, symlink
+//! targets) and inodes, against one [`Quota`] per tree. An inode that lost its name but is still held (an open descriptor, the
+//! current directory) stays, cut off, and stays counted until [`Tree::discard`].
+//!
+//! ```text
+//!   inodes: 1 ─ Directory ── "tmp" ─► 2 ─ Directory        linked: reached by exactly one name
+//!                        └── "dev" ─► 3 ─ Directory ...
+//!           9 ─ File, unlinked but open                     cut off: counted, waits for discard
+//! ```
+//!
+//! A clone shares contents and directories, and the first change copies the one node it touches: a snapshot costs what is changed
+//! after it. The host's memory is at most twice the byte quota (a growing `Vec` doubles, [`resize_to`] keeps it from more) plus a few
+//! hundred bytes per inode, once per tree that shares nothing with another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::abi::S_IALLUGO;
+use super::directory::Directory;
+use super::inode::{Inode, InodeId, Node};
+
+/// What a tree may cost the host. It also bounds the work of one call: a hole is zeroed and a shared file is copied at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// Bytes of file contents, names and symlink targets together. No file can be larger.
+    pub(crate) bytes: usize,
+    /// Inodes, those that are unlinked but held included.
+    pub(crate) inodes: usize,
+}
+
+impl Default for Quota {
+    /// 16 MiB and 4,096 inodes: room for a program's data and its temporary files.
+    fn default() -> Self {
+        Self {
+            bytes: 16 << 20,
+            inodes: 4096,
+        }
+    }
+}
+
+/// An in-memory file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tree {
+    inodes: BTreeMap<InodeId, Inode>,
+    /// (parent, child) for every directory that is cut off: its `..` must lead somewhere as long as it lives.
+    cut_off: BTreeSet<(InodeId, InodeId)>,
+    next_inode: InodeId,
+    bytes: usize,
+    quota: Quota,
+}
+
+impl Tree {
+    /// A tree with nothing but `/`. The root is there whatever the quota says.
+    pub(crate) fn bare(quota: Quota) -> Self {
+        let root = Inode {
+            node: Node::directory(InodeId::ROOT),
+            permissions: 0o755,
+            linked: true,
+        };
+        Self {
+            inodes: BTreeMap::from([(InodeId::ROOT, root)]),
+            cut_off: BTreeSet::new(),
+            next_inode: InodeId::AFTER_ROOT,
+            bytes: 0,
+            quota,
+        }
+    }
+
+    /// What the tree may cost.
+    pub(crate) fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// What is left of the quota.
+    pub(crate) fn left(&self) -> Quota {
+        Quota {
+            bytes: self.quota.bytes.saturating_sub(self.bytes),
+            inodes: self.quota.inodes.saturating_sub(self.inodes.len()),
+        }
+    }
+
+    /// The inode with this number.
+    ///
+    /// # Errors
+    /// `ESTALE` if there is none, which no guest can bring about.
+    pub(crate) fn inode(&self, id: InodeId) -> Result<&Inode, Errno> {
+        self.inodes.get(&id).ok_or(Errno::STALE)
+    }
+
+    /// The directory with this number.
+    ///
+    /// # Errors
+    /// `ENOTDIR` if it is something else.
+    pub(crate) fn directory(&self, id: InodeId) -> Result<&Directory, Errno> {
+        match &self.inode(id)?.node {
+            Node::Directory(directory) => Ok(directory),
+            _ => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// The contents of a regular file.
+    ///
+    /// # Errors
+    /// `EISDIR` for a directory, `EINVAL` for what else has no contents.
+    pub(crate) fn contents(&self, id: InodeId) -> Result<&[u8], Errno> {
+        match &self.inode(id)?.node {
+            Node::File(contents) => Ok(contents),
+            Node::Directory(_) => Err(Errno::ISDIR),
+            Node::Symlink(_) | Node::Device(_) => Err(Errno::INVAL),
+        }
+    }
+
+    /// Gives `node` the new name `name` in `parent`. A directory must have been made with that parent.
+    ///
+    /// # Errors
+    /// `EEXIST` if the name is taken, `ENOENT` if `parent` is cut off, `ENOTDIR` if it is no directory, `ENOSPC` if the quota cannot
+    /// bear one more inode, the name and the node's bytes. Nothing has changed then.
+    pub(crate) fn create(
+        &mut self,
+        parent: InodeId,
+        name: &[u8],
+        node: Node,
+        permissions: u32,
+    ) -> Result<InodeId, Errno> {
+        if self.directory(parent)?.lookup(name).is_some() {
+            return Err(Errno::EXIST);
+        }
+        if !self.inode(parent)?.linked {
+            return Err(Errno::NOENT);
+        }
+        let cost = name.len().checked_add(node.bytes()).ok_or(Errno::NOSPC)?;
+        if cost > self.left().bytes || self.left().inodes == 0 {
+            return Err(Errno::NOSPC);
+        }
+        let inode = self.next_inode;
+        let next_inode = inode.next().ok_or(Errno::NOSPC)?;
+        if !self
+            .directory_mut(parent)?
+            .add(name, inode, matches!(node, Node::Directory(_)))
+        {
+            return Err(Errno::NOSPC);
+        }
+        self.inodes.insert(
+            inode,
+            Inode {
+                node,
+                permissions: permissions & S_IALLUGO,
+                linked: true,
+            },
+        );
+        self.next_inode = next_inode;
+        self.bytes = self.bytes.saturating_add(cost);
+        Ok(inode)
+    }
+
+    /// Takes the name `name` out of `parent` and gives its bytes back. What it led to is cut off now, and the caller
+    /// [discards](Self::discard) it as soon as nothing holds it.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is no such name, `ENOTEMPTY` if it leads to a directory with names in it, `ENOTDIR` if `parent` is no directory.
+    pub(crate) fn cut(&mut self, parent: InodeId, name: &[u8]) -> Result<InodeId, Errno> {
+        let inode = self.directory(parent)?.lookup(name).ok_or(Errno::NOENT)?;
+        let is_directory = match &self.inode(inode)?.node {
+            Node::Directory(directory) if !directory.is_empty() => return Err(Errno::NOTEMPTY),
+            Node::Directory(_) => true,
+            _ => false,
+        };
+        self.directory_mut(parent)?.remove(name, is_directory);
+        if is_directory {
+            self.cut_off.insert((parent, inode));
+        }
+        self.inodes.get_mut(&inode).ok_or(Errno::STALE)?.linked = false;
+        self.bytes = self.bytes.saturating_sub(name.len());
+        Ok(inode)
+    }
+
+    /// Whether a cut-off directory's `..` leads to `id`, which must live as long.
+    pub(crate) fn is_parent_of_cut_off(&self, id: InodeId) -> bool {
+        self.cut_off
+            .range((id, InodeId::FIRST)..=(id, InodeId::LAST))
+            .next()
+            .is_some()
+    }
+
+    /// Drops an inode that is cut off, gives back what it cost, and returns where its `..` led if it was a directory: that one may
+    /// have waited for it. An inode with a name is left alone.
+    pub(crate) fn discard(&mut self, id: InodeId) -> Option<InodeId> {
+        if self.inodes.get(&id)?.linked {
+            return None;
+        }
+        let node = self.inodes.remove(&id)?.node;
+        self.bytes = self.bytes.saturating_sub(node.bytes());
+        let Node::Directory(directory) = node else { return None };
+        self.cut_off.remove(&(directory.parent(), id));
+        Some(directory.parent())
+    }
+
+    /// Writes as much of `bytes` at `offset` as the quota bears, over what is there and past its end; a hole reads as zeros.
+    ///
+    /// # Errors
+    /// `EFBIG` if no file may reach that far, `ENOSPC` if nothing is left for this one; and as [`Tree::contents`].
+    pub(crate) fn write(&mut self, id: InodeId, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        let len = self.contents(id)?.len();
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let start = usize::try_from(offset).map_err(|_| Errno::FBIG)?;
+        if start >= self.quota.bytes {
+            return Err(Errno::FBIG);
+        }
+        let room = len.saturating_add(self.left().bytes).saturating_sub(start);
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        if taken.is_empty() {
+            return Err(Errno::NOSPC);
+        }
+        let end = start.checked_add(taken.len()).ok_or(Errno::FBIG)?;
+        let contents = self.resize(id, len.max(end))?;
+        contents.get_mut(start..end).ok_or(Errno::IO)?.copy_from_slice(taken);
+        Ok(taken.len())
+    }
+
+    /// Cuts a file off at `len`, or lengthens it with zeros.
+    ///
+    /// # Errors
+    /// `EFBIG` if no file may be that long, `ENOSPC` if too little is left for this one; and as [`Tree::contents`].
+    pub(crate) fn truncate(&mut self, id: InodeId, len: u64) -> Result<(), Errno> {
+        let old = self.contents(id)?.len();
+        let len = usize::try_from(len).map_err(|_| Errno::FBIG)?;
+        if len > old && len > self.quota.bytes {
+            return Err(Errno::FBIG);
+        }
+        if len.saturating_sub(old) > self.left().bytes {
+            return Err(Errno::NOSPC);
+        }
+        self.resize(id, len).map(|_| ())
+    }
+
+    /// Replaces what a file holds, as the embedder does.
+    ///
+    /// # Errors
+    /// `ENOSPC` if too little is left, and the old contents stay; and as [`Tree::contents`].
+    pub(crate) fn replace(&mut self, id: InodeId, mut bytes: Vec<u8>, permissions: u32) -> Result<(), Errno> {
+        let old = self.contents(id)?.len();
+        if bytes.len().saturating_sub(old) > self.left().bytes {
+            return Err(Errno::NOSPC);
+        }
+        self.bytes = self.bytes.saturating_sub(old).saturating_add(bytes.len());
+        bytes.shrink_to_fit();
+        let inode = self.inodes.get_mut(&id).ok_or(Errno::STALE)?;
+        inode.node = Node::File(Arc::new(bytes));
+        inode.permissions = permissions & S_IALLUGO;
+        Ok(())
+    }
+
+    /// Makes the file `len` bytes long and counts it. The caller has checked that `len` fits the quota.
+    fn resize(&mut self, id: InodeId, len: usize) -> Result<&mut Vec<u8>, Errno> {
+        let inode = self.inodes.get_mut(&id).ok_or(Errno::STALE)?;
+        let Node::File(contents) = &mut inode.node else {
+            return Err(Errno::INVAL);
+        };
+        let old = contents.len();
+        let contents = resize_to(contents, len)?;
+        self.bytes = self.bytes.saturating_sub(old).saturating_add(len);
+        Ok(contents)
+    }
+
+    fn directory_mut(&mut self, id: InodeId) -> Result<&mut Directory, Errno> {
+        match &mut self.inodes.get_mut(&id).ok_or(Errno::STALE)?.node {
+            Node::Directory(directory) => Ok(Arc::make_mut(directory)),
+            _ => Err(Errno::NOTDIR),
+        }
+    }
+}
+
+/// Capacity that is not worth giving back: an inode and its name cost as much.
+const SMALL_CAPACITY: usize = 64;
+
+/// Makes `contents` unshared and `len` bytes long, new bytes being zero, with a capacity of at most twice that. A guest that fills a
+/// file, empties it and goes on to the next would otherwise keep a quota's worth of capacity in each.
+fn resize_to(contents: &mut Arc<Vec<u8>>, len: usize) -> Result<&mut Vec<u8>, Errno> {
+    if Arc::get_mut(contents).is_none() {
+        let kept = contents.get(..len).unwrap_or(contents);
+        let mut own = Vec::new();
+        own.try_reserve_exact(len).map_err(|_| Errno::NOSPC)?;
+        own.extend_from_slice(kept);
+        *contents = Arc::new(own);
+    }
+    let own = Arc::get_mut(contents).ok_or(Errno::IO)?;
+    own.try_reserve(len.saturating_sub(own.len()))
+        .map_err(|_| Errno::NOSPC)?;
+    own.resize(len, 0);
+    if own.capacity() > len.saturating_mul(2).max(SMALL_CAPACITY) {
+        own.shrink_to(len);
+    }
+    Ok(own)
+}
+
+#[cfg(test)]
+mod account;

@@ -1,0 +1,285 @@
+//! Reading and writing: `read` and `write` in all their forms, and `poll`.
+//!
+//! Bytes move in pieces of bounded size through one buffer of the host's, whatever size the program names, and the run's limits are
+//! looked at between pieces.
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+
+use super::files::{Object, Sink, Source, Stream};
+use super::reply::{Refusal, Reply};
+use super::user::{MAX_TRANSFER, Span};
+use super::{Kernel, descriptor};
+use crate::end::End;
+use crate::vm::clock::{self, Nanos};
+use crate::vm::watch::Woken;
+
+/// Bytes moved at a time.
+const PIECE: usize = 64 << 10;
+
+/// Most descriptors in one `poll`; more than can be open.
+const MAX_POLLED: u64 = 1024;
+
+const POLLIN: u16 = 1;
+const POLLOUT: u16 = 4;
+const POLLERR: u16 = 8;
+const POLLHUP: u16 = 16;
+const POLLNVAL: u16 = 32;
+const POLLRDNORM: u16 = 0x40;
+const POLLWRNORM: u16 = 0x100;
+
+/// Where in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// At the offset, which moves.
+    Offset,
+    /// Here; the offset stays.
+    Position(i64),
+}
+
+impl At {
+    /// `pread` and `pwrite`: a negative position is refused by the file layer.
+    pub(super) fn position(value: u64) -> Self {
+        Self::Position(i64::from_le_bytes(value.to_le_bytes()))
+    }
+}
+
+impl Kernel<'_> {
+    /// Reads into the program's ranges, one after the other.
+    pub(super) fn read_spans(&mut self, fd: i32, spans: &[Span], mut at: At) -> Reply {
+        let mut buffer = vec![0; piece_size(spans)];
+        let mut total = 0;
+        // A descriptor that cannot be read is an error even if nothing is asked for.
+        self.source(fd, 0, at)?;
+        for span in spans {
+            let mut done = 0;
+            while done < span.length {
+                self.watch.check()?;
+                let wanted = usize::try_from(span.length - done).unwrap_or(usize::MAX).min(buffer.len());
+                let Some(piece) = buffer.get_mut(..wanted) else { break };
+                let address = span.address.wrapping_add(done);
+                let result = self.read_piece(fd, address, piece, at);
+                let count = match result {
+                    Err(Refusal::Errno(_)) if total > 0 => return Ok(total),
+                    other => other?,
+                };
+                total += count as u64;
+                done += count as u64;
+                if let At::Position(position) = &mut at {
+                    *position = position.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+                }
+                // A short piece is the end, or all that a stream had: more would have to be waited for.
+                if count < wanted || self.is_stream(fd) {
+                    return Ok(total);
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    fn source(&self, fd: i32, limit: usize, at: At) -> Result<Source<'_>, Errno> {
+        match at {
+            At::Offset => self.process.files.read(fd, limit),
+            At::Position(position) => self.process.files.read_at(fd, position, limit),
+        }
+    }
+
+    fn read_piece(&mut self, fd: i32, address: u64, piece: &mut [u8], at: At) -> Result<usize, Refusal> {
+        let mut stream = false;
+        let count = match self.source(fd, piece.len(), at)? {
+            Source::Bytes(bytes) => {
+                let count = bytes.len().min(piece.len());
+                if let (Some(to), Some(from)) = (piece.get_mut(..count), bytes.get(..count)) {
+                    to.copy_from_slice(from);
+                }
+                count
+            }
+            Source::Stream(_) => {
+                stream = true;
+                0
+            }
+            Source::Zeros(count) => {
+                piece.fill(0);
+                count
+            }
+            Source::Random(count) => {
+                super::random::fill(piece)?;
+                count
+            }
+            Source::End => 0,
+        };
+        if stream {
+            // Bytes of a stream are gone once read: see that they have somewhere to go first.
+            self.probe_writable(address)?;
+            let count = self.streams.read(piece, self.watch)?;
+            let count = self.write_some(address, piece.get(..count).unwrap_or_default())?;
+            return Ok(count);
+        }
+        let count = self.write_some(address, piece.get(..count).unwrap_or_default())?;
+        if at == At::Offset {
+            self.process.files.advance(fd, count)?;
+        }
+        Ok(count)
+    }
+
+    /// `EFAULT` unless the byte at `address` can be written.
+    fn probe_writable(&mut self, address: u64) -> Result<(), Refusal> {
+        let [byte] = self.read_array(address)?;
+        self.write_all(address, &[byte])
+    }
+
+    fn is_stream(&self, fd: i32) -> bool {
+        matches!(self.process.files.object(fd), Ok(Object::Stream(_)))
+    }
+
+    /// Writes the program's ranges, one after the other.
+    pub(super) fn write_spans(&mut self, fd: i32, spans: &[Span], mut at: At) -> Reply {
+        let mut buffer = vec![0; piece_size(spans)];
+        let mut total = 0;
+        self.sink(fd, at)?;
+        for span in spans {
+            let mut done = 0;
+            while done < span.length {
+                self.watch.check()?;
+                let wanted = usize::try_from(span.length - done).unwrap_or(usize::MAX).min(buffer.len());
+                let Some(piece) = buffer.get_mut(..wanted) else { break };
+                let count = match self.write_piece(fd, span.address.wrapping_add(done), piece, at) {
+                    Err(Refusal::Errno(_)) if total > 0 => return Ok(total),
+                    other => other?,
+                };
+                total += count as u64;
+                done += count as u64;
+                if let At::Position(position) = &mut at {
+                    *position = position.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+                }
+                if count < wanted {
+                    return Ok(total);
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    fn sink(&mut self, fd: i32, at: At) -> Result<Sink<'_>, Errno> {
+        match at {
+            At::Offset => self.process.files.write(fd),
+            At::Position(position) => self.process.files.write_at(fd, position),
+        }
+    }
+
+    fn write_piece(&mut self, fd: i32, address: u64, piece: &mut [u8], at: At) -> Result<usize, Refusal> {
+        if let Sink::Discard = self.sink(fd, at)? {
+            return Ok(piece.len());
+        }
+        let count = self.read_some(address, piece)?;
+        let bytes = piece.get(..count).unwrap_or_default();
+        let stream = match self.sink(fd, at)? {
+            Sink::Stream(stream) => stream,
+            Sink::Discard => return Ok(count),
+            Sink::File(mut file) => return Ok(file.write(bytes)?),
+        };
+        match self.streams.write(stream, bytes, self.watch) {
+            Err(Refusal::Errno(Errno::PIPE)) => Err(self.broken_pipe().into()),
+            other => other,
+        }
+    }
+
+    pub(super) fn sys_poll(&mut self, array: u64, count: u64, timeout: Option<Nanos>) -> Reply {
+        if count > MAX_POLLED {
+            return Err(Errno::INVAL.into());
+        }
+        let deadline = timeout.map(|timeout| clock::monotonic().saturating_add(timeout));
+        let mut entries = Vec::new();
+        for index in 0..count {
+            let [word] = self.read_words(array.wrapping_add(index * 8))?;
+            let [a, b, c, d, e, f, _, _] = word.to_le_bytes();
+            entries.push((i32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f])));
+        }
+        let results = loop {
+            let mut results = Vec::with_capacity(entries.len());
+            for &(fd, events) in &entries {
+                results.push(self.ready(fd, events)?);
+            }
+            if results.iter().any(|&result| result != 0) || deadline.is_some_and(|at| clock::monotonic() >= at) {
+                break results;
+            }
+            self.wait_for(&entries, deadline)?;
+        };
+        for (index, result) in (0..).zip(&results) {
+            self.write_all(array.wrapping_add(index * 8 + 6), &result.to_le_bytes())?;
+        }
+        Ok(results.iter().filter(|&&result| result != 0).count() as u64)
+    }
+
+    fn wait_for(&mut self, entries: &[(i32, u16)], deadline: Option<Nanos>) -> Result<(), Refusal> {
+        let mut fds = Vec::new();
+        for &(fd, events) in entries.iter().filter(|entry| entry.0 >= 0) {
+            if let Ok(Object::Stream(stream)) = self.process.files.object(fd)
+                && let Some(file) = self.streams.file(stream)
+            {
+                fds.push((std::os::fd::AsFd::as_fd(file), host_events(events)));
+            }
+        }
+        if fds.is_empty() && deadline.is_none() {
+            return Err(End::Deadlock.into());
+        }
+        match self.watch.wait(&fds, deadline)? {
+            Woken::Ready | Woken::TimedOut => Ok(()),
+        }
+    }
+
+    /// What `poll` says of one descriptor now.
+    fn ready(&mut self, fd: i32, events: u16) -> Result<u16, Refusal> {
+        if fd < 0 {
+            return Ok(0);
+        }
+        let always = events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+        let stream = match self.process.files.object(fd) {
+            Ok(Object::Stream(stream)) => stream,
+            Ok(_) => return Ok(always),
+            Err(_) => return Ok(POLLNVAL),
+        };
+        let direction = if stream == Stream::Stdin { POLLIN | POLLRDNORM } else { POLLOUT | POLLWRNORM };
+        let Some(file) = self.streams.file(stream) else { return Ok(events & direction) };
+        let file = std::os::fd::AsFd::as_fd(file);
+        let mut polled = [rustix::event::PollFd::from_borrowed_fd(file, host_events(events))];
+        let now = clock::timespec(0);
+        match rustix::event::poll(&mut polled, Some(&now)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let [polled] = polled;
+        Ok(polled.revents().bits() & (events | POLLERR | POLLHUP))
+    }
+
+    /// `struct timespec` at `address`, as a span of time; none for a null pointer.
+    pub(super) fn read_timeout(&mut self, address: u64) -> Result<Option<Nanos>, Refusal> {
+        if address == 0 {
+            return Ok(None);
+        }
+        let [seconds, nanos] = self.read_words(address)?;
+        if i64::try_from(seconds).is_err() || nanos >= 1_000_000_000 {
+            return Err(Errno::INVAL.into());
+        }
+        Ok(Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
+    }
+}
+
+fn host_events(events: u16) -> PollFlags {
+    PollFlags::from_bits_truncate(events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM))
+}
+
+fn piece_size(spans: &[Span]) -> usize {
+    let longest = spans.iter().map(|span| span.length).max().unwrap_or(0);
+    usize::try_from(longest).unwrap_or(PIECE).min(PIECE)
+}
+
+/// The one range of a plain `read` or `write`.
+pub(super) fn span(address: u64, length: u64) -> [Span; 1] {
+    [Span { address, length: length.min(MAX_TRANSFER) }]
+}
+
+/// `poll`'s timeout in milliseconds; negative is forever.
+pub(super) fn milliseconds(value: u64) -> Option<Nanos> {
+    u64::try_from(descriptor(value)).ok().map(|value| value * 1_000_000)
+}

@@ -1,0 +1,187 @@
+//! The Linux personality: what a program's system calls do, decided in the host. Deny by default: what is not here is `ENOSYS`, and
+//! counted.
+//!
+//! ```text
+//! dispatch   number → function            areas, memory     mappings, brk, page faults that are no errors
+//! reply      value, errno or end          files, paths, io  the in-memory root, descriptors, reads and writes
+//! user       checked copies               streams           the host's ends of stdin, stdout, stderr
+//! names      for statistics               signals, sigframe what the program wants, and how it is told
+//! counts     what was called              time, identity, random, futex
+//! ```
+//!
+//! [`Process`] is a program's whole state on the host's side and plain data: cloning it is what a snapshot does. [`Kernel`] lends it
+//! together with the machine, the run's limits and the host's ends of the streams for the time of one run.
+
+mod areas;
+pub(crate) mod counts;
+mod dispatch;
+pub(crate) mod files;
+mod futex;
+mod identity;
+mod io;
+mod memory;
+mod names;
+mod paths;
+mod random;
+pub(crate) mod reply;
+mod sigframe;
+mod signals;
+pub(crate) mod streams;
+mod time;
+mod user;
+
+use self::counts::Counts;
+use self::files::{Files, InsertError, Quota};
+use self::memory::Memory;
+use self::reply::Refusal;
+use self::signals::Signals;
+use self::streams::Streams;
+use crate::machine::Machine;
+use crate::machine::load::Loaded;
+use crate::machine::space::OutOfMemory;
+use crate::machine::stack::{self, Auxiliary, TooLarge};
+use crate::program::Program;
+use crate::trap::Place;
+use crate::vm::device::Features;
+use crate::vm::watch::Watch;
+
+pub(crate) use self::sigframe::Handled;
+
+/// Arguments and environment may take a quarter of the stack, as in Linux.
+const MAX_ARGUMENTS: u64 = memory::STACK_BYTES / 4;
+
+/// A program's state on the host's side.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    memory: Memory,
+    pub(crate) files: Files,
+    signals: Signals,
+    pub(crate) counts: Counts,
+    /// What it is called.
+    name: Vec<u8>,
+    /// What `/proc/self/exe` says.
+    executable: Vec<u8>,
+    open_files: u16,
+    bias: u64,
+}
+
+/// What a process starts with.
+#[derive(Debug, Clone)]
+pub(crate) struct Start<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) arguments: &'a [Vec<u8>],
+    pub(crate) environment: &'a [Vec<u8>],
+    pub(crate) open_files: u16,
+    pub(crate) quota: Quota,
+    pub(crate) features: Features,
+}
+
+/// Why a process could not be started.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// Program and stack need more than the memory limit.
+    OutOfMemory,
+    /// Arguments and environment.
+    TooLarge(TooLarge),
+    /// A file that was to be in its file system.
+    File(InsertError),
+    /// The run is over before it began, or the host failed.
+    Refused(Refusal),
+}
+
+impl<T: Into<Refusal>> From<T> for NotStarted {
+    fn from(refusal: T) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<OutOfMemory> for NotStarted {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+/// A process with everything that a system call needs.
+#[derive(Debug)]
+pub(crate) struct Kernel<'a> {
+    pub(crate) process: &'a mut Process,
+    pub(crate) machine: &'a mut Machine,
+    pub(crate) watch: &'a mut Watch,
+    pub(crate) streams: &'a mut Streams,
+}
+
+impl Process {
+    /// A process over a program that was just loaded.
+    pub(crate) fn new(loaded: &Loaded, start: &Start<'_>) -> Result<Self, NotStarted> {
+        let name = start.program.name().as_bytes().to_vec();
+        let mut executable = b"/".to_vec();
+        executable.extend_from_slice(&name);
+        Ok(Self {
+            // A program has at most some dozens of segments.
+            memory: Memory::new(loaded).map_err(|_| NotStarted::OutOfMemory)?,
+            files: Files::new(start.quota, start.open_files),
+            signals: Signals::new(),
+            counts: Counts::new(),
+            name,
+            executable,
+            open_files: start.open_files,
+            bias: loaded.bias,
+        })
+    }
+
+    /// What is at an address, for a report.
+    pub(crate) fn place(&self, address: u64) -> Place {
+        self.memory.place(address)
+    }
+
+    /// What was added to the addresses as linked.
+    pub(crate) fn bias(&self) -> u64 {
+        self.bias
+    }
+}
+
+impl Kernel<'_> {
+    /// Lays the stack out and points the registers at the program's entry.
+    pub(crate) fn start(&mut self, loaded: &Loaded, start: &Start<'_>) -> Result<(), NotStarted> {
+        let mut random = [0; 16];
+        random::fill(&mut random).map_err(|errno| crate::vm::error::HostError::Call {
+            call: crate::vm::seam::HostCall::Random,
+            source: errno.into(),
+        })?;
+        let headers = start.program.program_headers();
+        let auxiliary = Auxiliary {
+            entry: loaded.entry,
+            headers: loaded.headers,
+            header_bytes: headers.entry_size,
+            header_count: headers.count,
+            hardware: start.features.leaf1_edx,
+            fsgsbase: start.features.fsgsbase,
+            user: identity::USER,
+            random,
+            signal_stack: sigframe::MAX_FRAME,
+        };
+        let executable = self.process.executable.clone();
+        let stack = stack::lay_out(
+            memory::STACK_TOP,
+            MAX_ARGUMENTS,
+            start.arguments,
+            start.environment,
+            &executable,
+            &auxiliary,
+        )
+        .map_err(NotStarted::TooLarge)?;
+        self.prepare_stack(stack.bytes.len() as u64)??;
+        self.write_all(stack.pointer, &stack.bytes)?;
+        let mut registers = *self.machine.registers();
+        registers.rip = loaded.entry;
+        registers.rsp = stack.pointer;
+        // A program's entry lies inside one of its segments, which the payload's half contains.
+        self.machine.set_registers(&registers).map_err(|_| NotStarted::OutOfMemory)
+    }
+}
+
+/// A register as an `int`: descriptors, process numbers, time-outs.
+fn descriptor(register: u64) -> i32 {
+    let [a, b, c, d, ..] = register.to_le_bytes();
+    i32::from_le_bytes([a, b, c, d])
+}

@@ -1,0 +1,107 @@
+//! The host's ends of stdin, stdout and stderr.
+//!
+//! Everything that can block is a [`HostFile`], and every wait on one ends at the run's limits. Output is counted before it is written:
+//! a program that prints without end reaches its limit, whatever the other end does.
+
+pub(crate) mod host_file;
+
+use host_file::HostFile;
+
+use super::files::Stream;
+use super::reply::Refusal;
+use crate::end::{End, Limit};
+use crate::vm::watch::Watch;
+
+/// Where stdin comes from.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Nothing.
+    Empty,
+    /// These bytes, from `position` on.
+    Bytes { bytes: Vec<u8>, position: usize },
+    /// A file of the host's.
+    File(HostFile),
+}
+
+/// Where an output goes.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Nowhere.
+    Discard,
+    /// Into memory.
+    Capture(Vec<u8>),
+    /// Into a file of the host's.
+    File(HostFile),
+}
+
+/// All three, with the output limit.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) input: Input,
+    pub(crate) output: Output,
+    pub(crate) error: Output,
+    /// Bytes that may still be written.
+    pub(crate) left: u64,
+    /// Bytes read.
+    pub(crate) bytes_in: u64,
+    /// Bytes written.
+    pub(crate) bytes_out: u64,
+}
+
+impl Streams {
+    /// Reads into `buf`; 0 is the end.
+    pub(crate) fn read(&mut self, buf: &mut [u8], watch: &mut Watch) -> Result<usize, Refusal> {
+        let count = match &mut self.input {
+            Input::Empty => 0,
+            Input::Bytes { bytes, position } => {
+                let rest = bytes.get(*position..).unwrap_or_default();
+                let count = rest.len().min(buf.len());
+                if let (Some(to), Some(from)) = (buf.get_mut(..count), rest.get(..count)) {
+                    to.copy_from_slice(from);
+                }
+                *position += count;
+                count
+            }
+            Input::File(file) => file.read(buf, watch)?,
+        };
+        self.bytes_in += count as u64;
+        Ok(count)
+    }
+
+    /// Writes `bytes`, all of them unless an error comes first; ends the run at the output limit.
+    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8], watch: &mut Watch) -> Result<usize, Refusal> {
+        let allowed = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+        let fits = bytes.get(..allowed).unwrap_or_default();
+        let output = if stream == Stream::Stderr { &mut self.error } else { &mut self.output };
+        let count = match output {
+            Output::Discard => fits.len(),
+            Output::Capture(captured) => {
+                captured.extend_from_slice(fits);
+                fits.len()
+            }
+            Output::File(file) => file.write(fits, watch)?,
+        };
+        self.left -= count as u64;
+        self.bytes_out += count as u64;
+        if allowed < bytes.len() && count == allowed {
+            return Err(End::Limit(Limit::Output).into());
+        }
+        Ok(count)
+    }
+
+    /// The host's file behind a stream, if it is one that can make a program wait.
+    pub(crate) fn file(&self, stream: Stream) -> Option<&HostFile> {
+        match stream {
+            Stream::Stdin => match &self.input {
+                Input::File(file) => Some(file),
+                _ => None,
+            },
+            Stream::Stdout | Stream::Stderr => {
+                match if stream == Stream::Stderr { &self.error } else { &self.output } {
+                    Output::File(file) => Some(file),
+                    _ => None,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! An exit, as what it means for the payload: a system call, an exception, an interruption, or an end.
+//!
+//! Nothing here trusts the guest. A port write counts as a system call only when RIP stands in the gate; anywhere else it is the
+//! payload's own `out`, which Linux answers with a #GP. Hosts differ in whether RIP is on the `out` or past it: both are accepted.
+
+use ampoule_kernel::{abi, layout};
+
+use super::boot::Gate;
+use crate::vm::error::HostError;
+use crate::vm::exit::Exit;
+use crate::vm::memory::GuestMemory;
+use crate::vm::vcpu::{Registers, Vcpu};
+
+/// Where the vCPU stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// It has not run: CPL3.
+    Fresh,
+    /// In the syscall gate.
+    Gate,
+    /// In an exception stub: CPL0.
+    Trap,
+    /// Wherever a signal found it, perhaps in the middle of the kernel's code: it goes on by itself.
+    Inside,
+}
+
+/// An exception of the payload's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exception {
+    /// The vector, 0–31.
+    pub(crate) vector: u8,
+    /// The error code, for the vectors that have one.
+    pub(crate) error_code: u64,
+    /// The address that could not be accessed: page faults only.
+    pub(crate) address: Option<u64>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A Linux system call; its number and arguments are in the registers.
+    Syscall,
+    /// The payload took an exception.
+    Exception(Exception),
+    /// A signal is pending: somebody's.
+    Interrupted,
+    /// The payload did something that this KVM cannot carry out or survive.
+    Crashed(Exit),
+    /// KVM or the kernel image failed.
+    Broken(Exit),
+}
+
+/// An exit, decoded.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) event: Event,
+    pub(super) stopped: Stopped,
+    /// The payload's registers, where the exit tells them.
+    pub(super) user: Option<Registers>,
+}
+
+/// Page fault.
+pub(crate) const PAGE_FAULT: u8 = 14;
+/// General protection.
+pub(crate) const GENERAL_PROTECTION: u8 = 13;
+/// Vectors that push an error code (Intel SDM vol. 3, table 6-1; AMD vol. 2, 8.2).
+const WITH_ERROR_CODE: u32 = 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
+/// The vector whose frame is on a stack of its own.
+const DOUBLE_FAULT: u8 = 8;
+
+/// Makes sense of `exit`.
+pub(super) fn decode(exit: Exit, gate: Gate, vcpu: &dyn Vcpu, memory: &GuestMemory) -> Result<Decoded, HostError> {
+    let registers = vcpu.registers();
+    let ended = |event| Decoded { event, stopped: Stopped::Inside, user: Some(registers) };
+    Ok(match exit {
+        Exit::PortOut { port, size: 1, count: 1 } if port == u16::from(abi::SYSCALL_PORT) && in_gate(gate, registers.rip) => {
+            let flags = match gate {
+                Gate::Supervisor => registers.r11,
+                Gate::User => registers.rflags,
+            };
+            let user = Registers { rip: registers.rcx, rflags: flags, ..registers };
+            Decoded { event: Event::Syscall, stopped: Stopped::Gate, user: Some(user) }
+        }
+        Exit::PortOut { port, .. } if port == u16::from(abi::TRAP_PORT) => match stub_vector(registers.rip) {
+            Some(vector) => trap(vector, &registers, vcpu, memory)?,
+            None => ended(Event::Broken(exit)),
+        },
+        // The port that the bitmap opens, used by the payload itself.
+        Exit::PortOut { port, .. } | Exit::PortIn { port, .. }
+            if port == u16::from(abi::SYSCALL_PORT) && registers.rip < layout::USER_END =>
+        {
+            let exception = Exception { vector: GENERAL_PROTECTION, error_code: 0, address: None };
+            Decoded { event: Event::Exception(exception), stopped: Stopped::Gate, user: Some(registers) }
+        }
+        Exit::Interrupted => {
+            let user = (registers.rip < layout::USER_END).then_some(registers);
+            Decoded { event: Event::Interrupted, stopped: Stopped::Inside, user }
+        }
+        Exit::Shutdown | Exit::InternalError { .. } => ended(Event::Crashed(exit)),
+        _ => ended(Event::Broken(exit)),
+    })
+}
+
+fn in_gate(gate: Gate, rip: u64) -> bool {
+    let start = match gate {
+        Gate::Supervisor => layout::SUPERVISOR_SYSCALL_GATE,
+        Gate::User => layout::USER_SYSCALL_GATE,
+    };
+    rip == start || rip == start + layout::OUT_BYTES
+}
+
+fn stub_vector(rip: u64) -> Option<u8> {
+    let offset = rip.checked_sub(layout::STUBS)?;
+    let vector = offset / layout::STUB_BYTES;
+    (vector < layout::IDT_ENTRIES && offset % layout::STUB_BYTES <= layout::OUT_BYTES)
+        .then(|| u8::try_from(vector).ok())
+        .flatten()
+}
+
+/// Reads the frame that the CPU pushed.
+fn trap(vector: u8, registers: &Registers, vcpu: &dyn Vcpu, memory: &GuestMemory) -> Result<Decoded, HostError> {
+    let has_code = WITH_ERROR_CODE >> vector & 1 == 1;
+    let top = if vector == DOUBLE_FAULT { layout::DOUBLE_FAULT_STACK_OFFSET } else { layout::EXCEPTION_STACK_OFFSET };
+    let mut bytes = [0; 48];
+    memory.read(layout::kernel_physical(layout::STACKS_PAGE) + top - 48, &mut bytes)?;
+    let mut words = bytes.chunks_exact(8).filter_map(|word| word.try_into().ok()).map(u64::from_le_bytes);
+    let mut next = || words.next().unwrap_or(0);
+    let (code, rip, cs, rflags, rsp) = (next(), next(), next(), next(), next());
+    let address = if vector == PAGE_FAULT { Some(vcpu.system_registers()?.cr2) } else { None };
+    let exception = Exception { vector, error_code: if has_code { code } else { 0 }, address };
+    if cs & 3 != 3 {
+        // The image faulted, which no payload can make it do: a bug of ours, or a KVM that does not do what the probe saw.
+        let exit = Exit::Other { reason: u32::from(vector) };
+        return Ok(Decoded { event: Event::Broken(exit), stopped: Stopped::Inside, user: None });
+    }
+    let user = Registers { rip, rflags, rsp, ..*registers };
+    Ok(Decoded { event: Event::Exception(exception), stopped: Stopped::Trap, user: Some(user) })
+}

@@ -1,0 +1,244 @@
+//! A booted guest: a shell with page tables and the ring-0 image in it, seen as a program at CPL3 that stops for a reason.
+//!
+//! ```text
+//! probe    which gate works here, found by running tiny guests      paging   page tables and how a change reaches the guest
+//! boot     descriptor tables, image, system registers               frames   the payload's pages: the memory limit
+//! space    ranges of pages: populate, protect, move, copy            event    an exit, as what it means for the payload
+//! load     a program's segments                                     stack    argv, envp, auxv
+//! ```
+//!
+//! [`Machine`] keeps one thing straight above all: *where* the vCPU stopped. The payload's registers are the same to everyone above,
+//! whether the vCPU stands in a gate, in an exception stub or in the payload itself; how they get back in differs.
+//!
+//! ```text
+//! stopped in    privilege   on the way back
+//! user gate     CPL3        the result in RAX; or all registers at once
+//! CPL0 gate     CPL0        the result in RAX; or all registers through the resume gate
+//! trap stub     CPL0        all registers through the resume gate
+//! anywhere, when page-table entries changed:      through the editor, then the resume gate
+//! ```
+
+pub(crate) mod boot;
+pub(crate) mod event;
+pub(crate) mod frames;
+
+pub(crate) mod paging;
+pub(crate) mod load;
+pub(crate) mod probe;
+pub(crate) mod space;
+pub(crate) mod stack;
+
+
+use ampoule_kernel::layout;
+
+use self::boot::Gate;
+use self::event::{Event, Stopped};
+use self::frames::Frames;
+use self::paging::{Changes, PageTables};
+use self::probe::HostProbe;
+use crate::vm::device::Device;
+use crate::vm::error::HostError;
+use crate::vm::memory::{Geometry, GuestMemory};
+use crate::vm::shell::Shell;
+use crate::vm::vcpu::{Registers, Vcpu};
+
+/// Flags that a program may have: CF PF AF ZF SF TF DF OF NT RF AC ID.
+const USER_FLAGS: u64 = 0x25_4dd5;
+/// Flags that it always has: the one that reads as one, and IF.
+const FIXED_FLAGS: u64 = 1 << 1 | 1 << 9;
+
+/// A booted guest.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    shell: Shell,
+    /// The payload's address space.
+    pub(crate) tables: PageTables,
+    /// The payload's pages.
+    pub(crate) frames: Frames,
+    gate: Gate,
+    stopped: Stopped,
+    /// The payload's registers.
+    user: Registers,
+    /// They differ from what the vCPU will resume with by more than RAX.
+    replaced: bool,
+}
+
+/// An instruction pointer outside the payload's half: resuming there would fault in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotInUserHalf;
+
+/// How much page-table arena goes with how much memory: tables for all of it, plus as much again for sparse mappings.
+fn geometry(payload_pages: u64) -> Geometry {
+    const FIXED: u64 = 64;
+    const SHARE: u64 = 128;
+    let table_pages = FIXED + payload_pages / SHARE;
+    Geometry { payload_pages, table_pages: table_pages.min(layout::TABLES_MAX_BYTES / layout::PAGE_SIZE) }
+}
+
+impl Machine {
+    /// Boots an empty machine with `payload_pages` pages of memory.
+    pub(crate) fn new(device: &Device, probe: &HostProbe, payload_pages: u64) -> Result<Self, HostError> {
+        Self::with_gate(device, probe.gate(), payload_pages)
+    }
+
+    fn with_gate(device: &Device, gate: Gate, payload_pages: u64) -> Result<Self, HostError> {
+        let geometry = geometry(payload_pages);
+        let features = device.features();
+        let shell = Shell::new(device, geometry, |reset| boot::setup(reset, features, gate, layout::TABLES_BASE))?;
+        Self::over(shell, geometry, gate, features.nx)
+    }
+
+    /// A machine over a fake vCPU.
+    #[cfg(test)]
+    pub(crate) fn fake(vcpu: Box<dyn Vcpu>, payload_pages: u64) -> Result<Self, HostError> {
+        let geometry = geometry(payload_pages);
+        Self::over(Shell::fake(geometry, vcpu)?, geometry, Gate::User, true)
+    }
+
+    fn over(mut shell: Shell, geometry: Geometry, gate: Gate, nx: bool) -> Result<Self, HostError> {
+        boot::install(&mut shell.memory, gate)?;
+        let mut tables = PageTables::new(&mut shell.memory, geometry.table_pages, nx)?;
+        let mut frames = Frames::new(geometry.payload_pages);
+        if gate == Gate::User {
+            // A limit too small for it is too small for any program, which is then told so when it is loaded.
+            let _ = tables.map_user_gate(&mut shell.memory, &mut frames)?;
+        }
+        Ok(Self {
+            shell,
+            tables,
+            frames,
+            gate,
+            stopped: Stopped::Fresh,
+            user: Registers { rflags: FIXED_FLAGS, ..Registers::default() },
+            replaced: true,
+        })
+    }
+
+    /// Runs the payload until something happens.
+    pub(crate) fn run(&mut self) -> Result<Event, HostError> {
+        self.resume()?;
+        let exit = self.shell.vcpu.run()?;
+        let decoded = event::decode(exit, self.gate, self.shell.vcpu.as_ref(), &self.shell.memory)?;
+        self.stopped = decoded.stopped;
+        if let Some(user) = decoded.user {
+            self.user = user;
+        }
+        Ok(decoded.event)
+    }
+
+    /// Before the first run on a thread: that this process owns the VM, and the signals that stay blocked inside.
+    pub(crate) fn attach(&mut self, signal_mask: u64) -> Result<(), HostError> {
+        self.shell.check_owner()?;
+        self.shell.vcpu.set_signal_mask(signal_mask)
+    }
+
+    /// The payload's registers.
+    pub(crate) fn registers(&self) -> &Registers {
+        &self.user
+    }
+
+    /// Sets what a system call returns.
+    pub(crate) fn set_result(&mut self, value: u64) {
+        self.user.rax = value;
+    }
+
+    /// Replaces the payload's registers. Flags that a program cannot have are put right.
+    pub(crate) fn set_registers(&mut self, registers: &Registers) -> Result<(), NotInUserHalf> {
+        if registers.rip >= layout::USER_END {
+            return Err(NotInUserHalf);
+        }
+        self.user = *registers;
+        self.user.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
+        self.replaced = true;
+        Ok(())
+    }
+
+    /// The guest's memory.
+    pub(crate) fn memory(&self) -> &GuestMemory {
+        &self.shell.memory
+    }
+
+    /// Address space, frames and memory together: what a change of the mappings needs.
+    pub(crate) fn space(&mut self) -> (&mut PageTables, &mut Frames, &mut GuestMemory) {
+        (&mut self.tables, &mut self.frames, &mut self.shell.memory)
+    }
+
+    /// The vCPU, for state off the hot path.
+    pub(crate) fn vcpu(&mut self) -> &mut dyn Vcpu {
+        self.shell.vcpu.as_mut()
+    }
+
+    /// Brings page tables and registers into the guest.
+    fn resume(&mut self) -> Result<(), HostError> {
+        if self.stopped == Stopped::Inside {
+            return Ok(());
+        }
+        match self.tables.take_changes() {
+            Changes::None => {}
+            // Before the first run nothing was derived from the tables yet.
+            Changes::Toggle if self.stopped == Stopped::Fresh => {}
+            Changes::Toggle => self.shell.toggle_tables()?,
+            Changes::Edits(words) => return self.resume_through_editor(&words),
+        }
+        match self.stopped {
+            Stopped::Inside => {}
+            Stopped::Gate if !self.replaced => {
+                let mut registers = self.shell.vcpu.registers();
+                registers.rax = self.user.rax;
+                self.shell.vcpu.set_registers(&registers);
+            }
+            Stopped::Fresh => self.shell.vcpu.set_registers(&self.user),
+            Stopped::Gate if self.gate == Gate::User => self.shell.vcpu.set_registers(&self.user),
+            Stopped::Gate | Stopped::Trap => {
+                self.write_resume_frame()?;
+                let frame = layout::kernel_virtual(layout::STACKS_PAGE) + layout::RESUME_FRAME_OFFSET;
+                let registers = Registers { rip: layout::RESUME, rsp: frame, rflags: 2, ..self.user };
+                self.shell.vcpu.set_registers(&registers);
+            }
+        }
+        self.replaced = false;
+        Ok(())
+    }
+
+    fn resume_through_editor(&mut self, words: &[u64]) -> Result<(), HostError> {
+        let list: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.shell.memory.write(layout::kernel_physical(layout::EDITS_PAGE), &list)?;
+        self.write_resume_frame()?;
+        let stacks = layout::kernel_physical(layout::STACKS_PAGE);
+        let saved = [self.user.rax, self.user.rcx, self.user.rsi, self.user.rdi];
+        for (register, offset) in saved.into_iter().zip((layout::EDITOR_REGISTERS_OFFSET..).step_by(8)) {
+            self.shell.memory.write_u64(stacks + offset, register)?;
+        }
+        if self.stopped == Stopped::Fresh || (self.stopped == Stopped::Gate && self.gate == Gate::User) {
+            let mut system = self.shell.vcpu.system_registers()?;
+            system.cs = boot::code_segment(layout::KERNEL_CODE_SELECTOR);
+            system.ss = boot::data_segment(layout::KERNEL_DATA_SELECTOR);
+            self.shell.vcpu.set_system_registers(&system)?;
+        }
+        let registers = Registers {
+            rip: layout::EDITOR,
+            rsp: layout::kernel_virtual(layout::STACKS_PAGE) + layout::EDITOR_REGISTERS_OFFSET,
+            rsi: layout::kernel_virtual(layout::EDITS_PAGE),
+            rflags: 2,
+            ..self.user
+        };
+        self.shell.vcpu.set_registers(&registers);
+        self.replaced = false;
+        Ok(())
+    }
+
+    fn write_resume_frame(&mut self) -> Result<(), HostError> {
+        let stacks = layout::kernel_physical(layout::STACKS_PAGE);
+        let frame = [
+            self.user.rip,
+            u64::from(layout::USER_CODE_SELECTOR),
+            self.user.rflags,
+            self.user.rsp,
+            u64::from(layout::USER_DATA_SELECTOR),
+        ];
+        for (word, offset) in frame.into_iter().zip((layout::RESUME_FRAME_OFFSET..).step_by(8)) {
+            self.shell.memory.write_u64(stacks + offset, word)?;
+        }
+        Ok(())
+    }
+}

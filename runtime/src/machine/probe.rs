@@ -1,0 +1,256 @@
+//! What this host does, found by running tiny guests under a timer: never guessed from a vendor string.
+//!
+//! Two KVMs differ in ways that no capability tells: whether `syscall` changes the privilege level, whether CPL3 reaches a port
+//! through the TSS bitmap, whether an edited page-table entry is seen. The probe runs at first use, takes a few milliseconds, and its
+//! answer holds for the life of the process.
+
+use std::sync::OnceLock;
+
+use ampoule_kernel::layout;
+
+use super::boot::Gate;
+use super::event::{Event, PAGE_FAULT};
+use super::paging::{Access, Page};
+use super::{Machine, Stopped};
+use crate::vm::clock::Nanos;
+use crate::vm::device::{Capability, Device, Features};
+use crate::vm::error::{HostError, ProbeFailure};
+use crate::vm::watch::{Budget, Halted, Watch};
+
+/// A tiny guest that is still running after this is hung. An emulated CPU on a busy machine needs some of it.
+const PATIENCE: Nanos = 2_000_000_000;
+/// Memory of a tiny guest.
+const PROBE_PAGES: u64 = 32;
+/// Where its code is.
+const CODE: u64 = layout::USER_START;
+/// Where its data is.
+const DATA: u64 = layout::USER_START + 16 * layout::PAGE_SIZE;
+
+/// mov [DATA], eax; syscall; and again without end: each round shows that memory can be written and the gate passed.
+const PROGRAM: [u8; 13] = [
+    0x89, 0x04, 0x25, 0x00, 0x00, 0x02, 0x00, // mov [0x20000], eax
+    0x0f, 0x05, // syscall
+    0xeb, 0xf5, // jmp -11
+    0xf4, 0xf4,
+];
+const _: () = assert!(DATA == 0x2_0000, "the program names it");
+
+/// What Ampoule found out about this host, once for the process.
+#[derive(Debug, Clone)]
+pub struct HostProbe {
+    gate: Gate,
+    features: Features,
+    capabilities: Vec<Capability>,
+    steps: Vec<ProbeStep>,
+}
+
+/// One question that the probe asked, with its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeStep {
+    /// What was tried.
+    pub question: &'static str,
+    /// How it went; none is well.
+    pub failure: Option<ProbeFailure>,
+}
+
+impl HostProbe {
+    /// The answer for this host; the first call in a process runs the tiny guests.
+    ///
+    /// # Errors
+    /// If `/dev/kvm` cannot be used, or if no way into and out of CPL3 works on it.
+    pub fn get() -> Result<&'static Self, HostError> {
+        static PROBE: OnceLock<HostProbe> = OnceLock::new();
+        if let Some(probe) = PROBE.get() {
+            return Ok(probe);
+        }
+        let probe = Self::run(Device::get()?)?;
+        Ok(PROBE.get_or_init(|| probe))
+    }
+
+    /// How `syscall` gets to the host here.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    /// CPU features that guests get.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The capabilities that Ampoule looks at.
+    #[must_use]
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.capabilities
+    }
+
+    /// What was tried, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[ProbeStep] {
+        &self.steps
+    }
+
+    fn run(device: &Device) -> Result<Self, HostError> {
+        let mut steps = Vec::new();
+        let mut last = ProbeFailure::Hung;
+        for (gate, question) in [
+            (Gate::Supervisor, "syscall enters CPL0, writes a port and returns by sysret"),
+            (Gate::User, "syscall stays at CPL3, writes a port through the TSS bitmap and returns by a jump"),
+        ] {
+            let failure = gate_works(device, gate)?;
+            steps.push(ProbeStep { question, failure: failure.clone() });
+            let Some(failure) = failure else {
+                for (question, many) in [
+                    ("page-table entries changed by the guest's editor are seen", false),
+                    ("page-table entries changed by the host are seen after the slot was toggled", true),
+                ] {
+                    let failure = edits_are_seen(device, gate, many)?;
+                    steps.push(ProbeStep { question, failure: failure.clone() });
+                    if let Some(reason) = failure {
+                        return Err(HostError::NoGate { reason });
+                    }
+                }
+                return Ok(Self { gate, features: device.features(), capabilities: device.capabilities(), steps });
+            };
+            last = failure;
+        }
+        Err(HostError::NoGate { reason: last })
+    }
+}
+
+/// A tiny guest.
+struct Tiny {
+    machine: Machine,
+    watch: Watch,
+}
+
+impl Tiny {
+    fn new(device: &Device, gate: Gate) -> Result<Self, HostError> {
+        let mut machine = Machine::with_gate(device, gate, PROBE_PAGES)?;
+        let execute = Access { read: true, write: false, execute: true };
+        map(&mut machine, CODE, execute, &PROGRAM)?;
+        let mut registers = *machine.registers();
+        registers.rip = CODE;
+        // CODE is in the payload's half, so this cannot be refused.
+        let _ = machine.set_registers(&registers);
+        let watch = Watch::begin(Budget { wall: PATIENCE, cpu: PATIENCE, cancel: Vec::new() })?;
+        machine.attach(watch.mask_inside())?;
+        Ok(Self { machine, watch })
+    }
+
+    /// Runs to the next event that is not somebody's signal.
+    fn next(&mut self) -> Result<Result<Event, ProbeFailure>, HostError> {
+        loop {
+            self.watch.enter()?;
+            let event = self.machine.run()?;
+            if event != Event::Interrupted {
+                return Ok(Ok(event));
+            }
+            match self.watch.interrupted() {
+                Ok(()) => {}
+                Err(Halted::Stop(_)) => return Ok(Err(ProbeFailure::Hung)),
+                Err(Halted::Host(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Runs to the next event, which must be the system call.
+    fn rings(&mut self) -> Result<Option<ProbeFailure>, HostError> {
+        let event = match self.next()? {
+            Ok(event) => event,
+            Err(failure) => return Ok(Some(failure)),
+        };
+        let rip = self.machine.registers().rip;
+        Ok(match event {
+            Event::Syscall if rip == CODE + 9 && self.at_right_level()? => None,
+            Event::Syscall => Some(ProbeFailure::Exit(format!("a system call at the wrong privilege level, RIP {rip:#x}"))),
+            Event::Exception(exception) => Some(ProbeFailure::Exception { vector: exception.vector, rip }),
+            Event::Crashed(exit) | Event::Broken(exit) => Some(ProbeFailure::Exit(exit.to_string())),
+            Event::Interrupted => Some(ProbeFailure::Hung),
+        })
+    }
+
+    /// On a CPU that enters CPL0, the user gate would seem to work, and leave the payload there.
+    fn at_right_level(&mut self) -> Result<bool, HostError> {
+        let level = self.machine.vcpu().system_registers()?.cs.selector & 3;
+        Ok(level == if self.machine.gate == Gate::User { 3 } else { 0 })
+    }
+}
+
+fn map(machine: &mut Machine, address: u64, access: Access, content: &[u8]) -> Result<(), HostError> {
+    let (tables, frames, memory) = machine.space();
+    let (Some(page), Some(allocated)) = (Page::containing(address), frames.allocate()) else { return Ok(()) };
+    memory.write(allocated.frame.physical(), content)?;
+    // PROBE_PAGES has room for the few tables that this takes; were it not so, the guest would fault and the probe would say so.
+    let _ = tables.prepare(memory, frames, page)?;
+    let _ = tables.map(memory, page, allocated.frame, access)?;
+    Ok(())
+}
+
+fn gate_works(device: &Device, gate: Gate) -> Result<Option<ProbeFailure>, HostError> {
+    let mut tiny = Tiny::new(device, gate)?;
+    map(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
+    for _ in 0..2 {
+        let failure = tiny.rings()?;
+        if failure.is_some() {
+            return Ok(failure);
+        }
+    }
+    Ok(None)
+}
+
+/// Write, make read-only, see the fault, make writable, see the write, unmap, see the fault.
+fn edits_are_seen(device: &Device, gate: Gate, by_toggle: bool) -> Result<Option<ProbeFailure>, HostError> {
+    let mut tiny = Tiny::new(device, gate)?;
+    map(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
+    let read_only = Access { read: true, write: false, execute: false };
+    let steps = [(None, false), (Some(read_only), true), (Some(Access::READ_WRITE), false), (Some(Access::default()), true)];
+    let Some(page) = Page::containing(DATA) else { return Ok(Some(ProbeFailure::Hung)) };
+    for (access, faults) in steps {
+        if let Some(access) = access {
+            let (tables, _, memory) = tiny.machine.space();
+            tables.protect(memory, page, access)?;
+            if by_toggle {
+                tables.force_toggle(memory)?;
+            }
+        }
+        if !faults {
+            let failure = tiny.rings()?;
+            if failure.is_some() {
+                return Ok(failure);
+            }
+            continue;
+        }
+        match tiny.next()? {
+            Err(failure) => return Ok(Some(failure)),
+            Ok(Event::Exception(exception)) if exception.vector == PAGE_FAULT && exception.address == Some(DATA) => {}
+            Ok(_) => return Ok(Some(ProbeFailure::StaleEntry)),
+        }
+        debug_assert_eq!(tiny.machine.stopped, Stopped::Trap);
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_has_exactly_one_way_through_the_gate() {
+        let device = Device::get().unwrap();
+        let works: Vec<_> = [Gate::Supervisor, Gate::User]
+            .into_iter()
+            .filter(|&gate| gate_works(device, gate).unwrap().is_none())
+            .collect();
+        assert_eq!(works, [HostProbe::get().unwrap().gate()]);
+    }
+
+    #[test]
+    fn a_page_table_edit_is_seen_whichever_way_it_travels() {
+        let device = Device::get().unwrap();
+        let gate = HostProbe::get().unwrap().gate();
+        assert_eq!(edits_are_seen(device, gate, false).unwrap(), None);
+        assert_eq!(edits_are_seen(device, gate, true).unwrap(), None);
+    }
+}

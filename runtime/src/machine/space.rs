@@ -1,0 +1,215 @@
+//! The payload's address space as ranges of pages: give them memory, take it away, change what they allow, copy across them.
+//!
+//! Long ranges look at the run's limits once for each page table's worth of pages.
+//!
+//! The page tables and the frames are changed together here and nowhere else, so that a page is in use exactly as long as it is
+//! mapped. Nothing here knows why a range exists: that is the personality's business.
+
+use std::ops::Range;
+
+use ampoule_kernel::layout::{PAGE_SIZE, TABLE_SPAN};
+
+use super::Machine;
+use super::paging::{Access, Page};
+use crate::vm::error::HostError;
+use crate::vm::watch::{Halted, Watch};
+
+/// The memory limit is reached, or no page table is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutOfMemory;
+
+/// The payload's own address is not mapped, or does not allow the access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The first address that could not be accessed.
+    pub(crate) address: u64,
+}
+
+/// Apart from the run's end and the host's own failures.
+pub(crate) type Populated = Result<(), OutOfMemory>;
+
+impl Machine {
+    /// Gives every page of `range` that has none a frame of zeros, with `access`; all of them or none.
+    pub(crate) fn populate(&mut self, range: Range<u64>, access: Access, watch: &mut Watch) -> Result<Populated, Halted> {
+        let (tables, frames, memory) = self.space();
+        let mut needed = 0;
+        let mut last_table = None;
+        for page in pages(&range) {
+            let table = page.address() / TABLE_SPAN;
+            if last_table != Some(table) {
+                watch.check()?;
+                if tables.prepare(memory, frames, page)?.is_err() {
+                    return Ok(Err(OutOfMemory));
+                }
+                last_table = Some(table);
+            }
+            needed += u64::from(tables.lookup(page).is_none());
+        }
+        if frames.left() < needed {
+            // Tables that map nothing any more are charged too.
+            tables.reclaim(memory, frames)?;
+            if frames.left() < needed {
+                return Ok(Err(OutOfMemory));
+            }
+            return self.populate(range, access, watch);
+        }
+        for page in pages(&range) {
+            if tables.lookup(page).is_some() {
+                continue;
+            }
+            if page.address().is_multiple_of(TABLE_SPAN) {
+                watch.check()?;
+            }
+            let Some(allocated) = frames.allocate() else { return Ok(Err(OutOfMemory)) };
+            if allocated.recycled {
+                memory.zero_page(allocated.frame.physical())?;
+            }
+            if tables.map(memory, page, allocated.frame, access)?.is_err() {
+                frames.release(allocated.frame);
+                return Ok(Err(OutOfMemory));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Unmaps `range` and gives its frames back.
+    pub(crate) fn release(&mut self, range: Range<u64>, watch: &mut Watch) -> Result<(), Halted> {
+        let (tables, frames, memory) = self.space();
+        let mut at = range.start;
+        while let Some(page) = tables.next_mapped(at, range.end) {
+            if page.address().is_multiple_of(TABLE_SPAN) {
+                watch.check()?;
+            }
+            if let Some(frame) = tables.unmap(memory, page)? {
+                frames.release(frame);
+            }
+            at = page.address() + PAGE_SIZE;
+        }
+        Ok(())
+    }
+
+    /// Changes what the mapped pages of `range` allow.
+    pub(crate) fn protect(&mut self, range: Range<u64>, access: Access, watch: &mut Watch) -> Result<(), Halted> {
+        let (tables, _, memory) = self.space();
+        let mut at = range.start;
+        while let Some(page) = tables.next_mapped(at, range.end) {
+            if page.address().is_multiple_of(TABLE_SPAN) {
+                watch.check()?;
+            }
+            tables.protect(memory, page, access)?;
+            at = page.address() + PAGE_SIZE;
+        }
+        Ok(())
+    }
+
+    /// Moves the frames of `range` to `to`, which must be unmapped. Fails before anything moved.
+    pub(crate) fn relocate(&mut self, range: Range<u64>, to: u64, watch: &mut Watch) -> Result<Populated, Halted> {
+        let (tables, frames, memory) = self.space();
+        let length = range.end.saturating_sub(range.start);
+        for page in pages(&(to..to.saturating_add(length))) {
+            if page.address().is_multiple_of(TABLE_SPAN) {
+                watch.check()?;
+            }
+            if tables.prepare(memory, frames, page)?.is_err() {
+                return Ok(Err(OutOfMemory));
+            }
+        }
+        let mut at = range.start;
+        while let Some(page) = tables.next_mapped(at, range.end) {
+            at = page.address() + PAGE_SIZE;
+            if page.address().is_multiple_of(TABLE_SPAN) {
+                watch.check()?;
+            }
+            let Some(mapped) = tables.lookup(page) else { continue };
+            let Some(target) = Page::containing(to + (page.address() - range.start)) else { continue };
+            tables.unmap(memory, page)?;
+            // Its table was prepared above, and unmapping reclaims none.
+            let _ = tables.map(memory, target, mapped.frame, mapped.access)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Fills the mapped pages of `range` with zeros.
+    pub(crate) fn clear(&mut self, range: Range<u64>, watch: &mut Watch) -> Result<(), Halted> {
+        let (tables, _, memory) = self.space();
+        let mut at = range.start;
+        while let Some(page) = tables.next_mapped(at, range.end) {
+            if page.address().is_multiple_of(TABLE_SPAN / 16) {
+                watch.check()?;
+            }
+            if let Some(mapped) = tables.lookup(page) {
+                memory.zero_page(mapped.frame.physical())?;
+            }
+            at = page.address() + PAGE_SIZE;
+        }
+        Ok(())
+    }
+
+    /// Copies out of the payload's memory, as far as its pages can be read.
+    ///
+    /// Returns the number of bytes copied; fewer than asked for means that the next one cannot be read.
+    pub(crate) fn copy_out(&self, address: u64, buf: &mut [u8]) -> Result<usize, HostError> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = address.wrapping_add(done as u64);
+            let Some((physical, inside)) = self.translate(at, |access| access.read) else { break };
+            let count = inside.min(rest.len());
+            let Some(piece) = rest.get_mut(..count) else { break };
+            self.memory().read(physical, piece)?;
+            done += count;
+        }
+        Ok(done)
+    }
+
+    /// Copies into the payload's memory, as far as its pages can be written. Returns the number of bytes copied.
+    pub(crate) fn copy_in(&mut self, address: u64, bytes: &[u8]) -> Result<usize, HostError> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let at = address.wrapping_add(done as u64);
+            let Some((physical, inside)) = self.translate(at, |access| access.write) else { break };
+            let count = inside.min(rest.len());
+            let Some(piece) = rest.get(..count) else { break };
+            let (_, _, memory) = self.space();
+            memory.write(physical, piece)?;
+            done += count;
+        }
+        Ok(done)
+    }
+
+    /// Writes what a program starts with, whatever its pages will allow: the loader's privilege.
+    pub(crate) fn load(&mut self, address: u64, bytes: &[u8]) -> Result<Result<(), Fault>, HostError> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let at = address.wrapping_add(done as u64);
+            let Some((physical, inside)) = self.translate(at, |_| true) else { return Ok(Err(Fault { address: at })) };
+            let Some(piece) = rest.get(..inside.min(rest.len())) else { break };
+            let (_, _, memory) = self.space();
+            memory.write(physical, piece)?;
+            done += piece.len();
+        }
+        Ok(Ok(()))
+    }
+
+    /// True if the page of `address` has a frame.
+    pub(crate) fn is_mapped(&self, address: u64) -> bool {
+        Page::containing(address).is_some_and(|page| self.tables.lookup(page).is_some())
+    }
+
+    /// The physical address behind `address` and how many bytes are left in its page, if the page allows it.
+    fn translate(&self, address: u64, allowed: impl Fn(Access) -> bool) -> Option<(u64, usize)> {
+        let page = Page::containing(address)?;
+        let mapped = self.tables.lookup(page).filter(|mapped| allowed(mapped.access))?;
+        let offset = address - page.address();
+        Some((mapped.frame.physical() + offset, usize::try_from(PAGE_SIZE - offset).ok()?))
+    }
+}
+
+/// The pages of a range that lie in the payload's half.
+fn pages(range: &Range<u64>) -> impl Iterator<Item = Page> + use<> {
+    range.clone().step_by(step(PAGE_SIZE)).filter_map(Page::containing)
+}
+
+/// A constant step for iterators.
+const fn step(bytes: u64) -> usize {
+    bytes as usize
+}

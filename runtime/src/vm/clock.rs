@@ -1,0 +1,40 @@
+//! Time as the limits see it: nanoseconds on two clocks, saturating.
+
+use rustix::time::{ClockId, Timespec};
+
+/// A point on, or a span of, a clock: nanoseconds. 584 years fit.
+pub(crate) type Nanos = u64;
+
+/// `CLOCK_MONOTONIC`: answered by the vDSO, some 30 ns.
+pub(crate) fn monotonic() -> Nanos {
+    nanos(rustix::time::clock_gettime(ClockId::Monotonic))
+}
+
+/// CPU time that this thread used, in the guest and in the host: a system call, some 200 ns.
+pub(crate) fn thread_cpu() -> Nanos {
+    nanos(rustix::time::clock_gettime(ClockId::ThreadCPUTime))
+}
+
+/// `CLOCK_REALTIME`: nanoseconds since 1970.
+pub(crate) fn realtime() -> Nanos {
+    nanos(rustix::time::clock_gettime(ClockId::Realtime))
+}
+
+/// A duration on these clocks; one that does not fit lasts forever.
+pub(crate) fn from_duration(duration: std::time::Duration) -> Nanos {
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+/// The kernel's form of a point in time.
+pub(crate) fn timespec(at: Nanos) -> Timespec {
+    const SECOND: Nanos = 1_000_000_000;
+    Timespec {
+        tv_sec: i64::try_from(at / SECOND).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(at % SECOND).unwrap_or(0),
+    }
+}
+
+fn nanos(time: Timespec) -> Nanos {
+    let seconds = Nanos::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(Nanos::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,106 @@
+//! What can go wrong between Ampoule and the kernel. Never the guest's doing: a guest's doing is an [`End`](crate::End).
+
+use std::io;
+
+use super::seam::HostCall;
+
+/// The host could not do what running a guest takes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// `/dev/kvm` cannot be opened.
+    #[error("cannot open /dev/kvm: {source}; {}", advice(source))]
+    NoDevice {
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The KVM API is not the one version that exists.
+    #[error("/dev/kvm speaks API version {version}, not 12: this is no KVM that Ampoule knows")]
+    ApiVersion {
+        /// What `KVM_GET_API_VERSION` answered.
+        version: i32,
+    },
+    /// KVM lacks something without which Ampoule cannot work.
+    #[error("this KVM lacks {capability}, which Ampoule needs: use Linux 5.4 or later")]
+    MissingCapability {
+        /// The capability's name in the kernel's documents.
+        capability: &'static str,
+    },
+    /// A kernel call failed.
+    #[error("{call} failed: {source}{}", call_advice(*call, source))]
+    Call {
+        /// Which one.
+        call: HostCall,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// Running the boot probe's tiny guests showed no way to enter and leave CPL3.
+    #[error("no system-call gate works on this KVM: {reason}; `ampoule doctor` shows each step")]
+    NoGate {
+        /// What the probe saw.
+        reason: ProbeFailure,
+    },
+    /// KVM stopped the vCPU with something that is neither the guest's doing nor a failed call.
+    #[error("KVM gave up on the guest: {exit}; the virtual machine is destroyed, other sandboxes are not affected")]
+    Broken {
+        /// The exit, with what KVM tells of it.
+        exit: String,
+    },
+    /// The process forked after the virtual machine was made; KVM serves only the process that made it.
+    #[error("this virtual machine belongs to process {owner}, and this is its fork {current}: make sandboxes after forking")]
+    Forked {
+        /// The process that made it.
+        owner: u32,
+        /// This process.
+        current: u32,
+    },
+    /// A guest-physical access that no slot covers completely. Guest-made addresses are checked before: this is a bug of the host's.
+    #[error("guest range {start:#x}..+{len:#x} is not inside one memory slot")]
+    OutOfRange {
+        /// First guest-physical byte asked for.
+        start: u64,
+        /// Length in bytes.
+        len: usize,
+    },
+}
+
+/// How a probe's tiny guest ended when it should have rung the doorbell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeFailure {
+    /// It took an exception.
+    #[error("the probe took exception {vector} at {rip:#x}")]
+    Exception {
+        /// The vector.
+        vector: u8,
+        /// Where.
+        rip: u64,
+    },
+    /// It was still running when its time was over.
+    #[error("the probe did not come back")]
+    Hung,
+    /// A changed page-table entry was not seen.
+    #[error("the probe's changed page-table entry was not seen")]
+    StaleEntry,
+    /// KVM left the guest in a way that the probe does not expect.
+    #[error("the probe ended with {0}")]
+    Exit(String),
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "load the module (modprobe kvm_intel, kvm_amd or kvm_pvm), or enable nested virtualization",
+        io::ErrorKind::PermissionDenied => "join its group (usermod -aG kvm $USER, then log in again)",
+        _ => "see `ampoule doctor`",
+    }
+}
+
+fn call_advice(call: HostCall, source: &io::Error) -> &'static str {
+    match (call, source.raw_os_error()) {
+        (_, Some(libc::EMFILE)) => "; the process is out of file descriptors: raise `ulimit -n` (a running sandbox takes two)",
+        (_, Some(libc::ENFILE)) => "; the system is out of file descriptors: raise fs.file-max",
+        (_, Some(libc::ENOMEM)) => "; the host is out of memory: run fewer sandboxes or smaller ones",
+        (HostCall::TimerCreate, Some(libc::EAGAIN)) => "; the user is out of pending signals: raise `ulimit -i`",
+        _ => "",
+    }
+}

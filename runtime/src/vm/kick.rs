@@ -1,0 +1,317 @@
+//! The kick: the one signal that makes `KVM_RUN` return, and the per-thread timer that sends it.
+//!
+//! The signal is blocked on the thread for as long as a run lasts and open only inside `KVM_RUN`, by `KVM_SET_SIGNAL_MASK`. So it
+//! is never delivered: it needs no handler, there is no gap between arming and entering, and a kick that comes too late stays
+//! pending until the run's end takes it away. Somebody else's use of the same signal is put back where it was.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::clock::{Nanos, timespec};
+use super::error::HostError;
+use super::seam::{self, HostCall};
+
+/// Signals below SIGRTMIN are the C library's or have a meaning; the first few above are popular. 0: not chosen yet.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+/// Distance of the default kick signal from SIGRTMIN.
+const DEFAULT_OFFSET: i32 = 12;
+
+/// Marks the signals that are ours: its address travels as their value.
+static COOKIE: u8 = 0;
+
+/// At most this many foreign signals are put back after a run; the kernel queues more only for programs that misuse signals.
+const MAX_FOREIGN: usize = 64;
+
+/// The chosen real-time signal is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("signal {signal} is not a real-time signal: choose one of {first}–{last}")]
+pub struct NotARealTimeSignal {
+    /// What was asked for.
+    pub signal: i32,
+    /// The first that would do.
+    pub first: i32,
+    /// The last that would do.
+    pub last: i32,
+}
+
+/// Chooses the real-time signal that interrupts running guests, for the whole process: `SIGRTMIN + 12` unless chosen otherwise.
+///
+/// No handler is installed for it and none runs. Call this before the first sandbox, if the program itself uses that signal.
+///
+/// # Errors
+/// [`NotARealTimeSignal`] if `signal` lies outside `SIGRTMIN..=SIGRTMAX`.
+///
+/// ```
+/// ampoule::set_kick_signal(50)?;
+/// assert!(ampoule::set_kick_signal(9).is_err());
+/// # Ok::<(), ampoule::NotARealTimeSignal>(())
+/// ```
+pub fn set_kick_signal(signal: i32) -> Result<(), NotARealTimeSignal> {
+    let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    if !(first..=last).contains(&signal) {
+        return Err(NotARealTimeSignal { signal, first, last });
+    }
+    SIGNAL.store(signal, Ordering::Relaxed);
+    Ok(())
+}
+
+fn chosen_signal() -> i32 {
+    match SIGNAL.load(Ordering::Relaxed) {
+        0 => libc::SIGRTMIN() + DEFAULT_OFFSET,
+        signal => signal,
+    }
+}
+
+/// A thread that can be kicked, with the signal that it listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ThreadId {
+    thread: libc::pid_t,
+    signal: i32,
+}
+
+/// `siginfo_t` of a queued signal or a timer's, as the kernel lays it out on x86-64 (sigaction(2)).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SignalInfo {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    padding: i32,
+    sender: i32,
+    user: u32,
+    value: usize,
+    rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<SignalInfo>() == size_of::<libc::siginfo_t>());
+
+impl SignalInfo {
+    fn is_ours(&self) -> bool {
+        (self.code == libc::SI_TIMER || self.code == libc::SI_QUEUE) && self.value == (&raw const COOKIE) as usize
+    }
+}
+
+/// Makes the thread's `KVM_RUN` or wait return. The caller knows that the thread is inside a run.
+pub(super) fn send(to: ThreadId) {
+    let info = SignalInfo {
+        signal: to.signal,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        padding: 0,
+        sender: process(),
+        user: rustix::process::getuid().as_raw(),
+        value: (&raw const COOKIE) as usize,
+        rest: [0; 12],
+    };
+    if queue(to.thread, &info).is_err() {
+        // The signal queue is full (RLIMIT_SIGPENDING): the plain form needs no room in it and wakes the thread just as well.
+        // SAFETY: no memory is passed; the thread is one of this process.
+        unsafe { libc::syscall(libc::SYS_tgkill, process(), to.thread, to.signal) };
+    }
+}
+
+fn queue(thread: libc::pid_t, info: &SignalInfo) -> io::Result<()> {
+    // SAFETY: the kernel reads one siginfo_t, whose layout SignalInfo has.
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process(), thread, info.signal, std::ptr::from_ref(info)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn process() -> libc::pid_t {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+thread_local! {
+    static TIMER: RefCell<Option<Rc<ThreadTimer>>> = const { RefCell::new(None) };
+}
+
+/// This thread's timer.
+#[derive(Debug)]
+pub(super) struct ThreadTimer {
+    id: ThreadId,
+    process: libc::pid_t,
+    timer: libc::timer_t,
+    notices: OnceCell<OwnedFd>,
+    /// The run that armed the timer last; another run on this thread re-arms.
+    owner: Cell<u64>,
+}
+
+impl ThreadTimer {
+    /// The timer of the calling thread, made at first use (and again after a fork or a change of the signal).
+    pub(super) fn current() -> Result<Rc<Self>, HostError> {
+        TIMER.with_borrow_mut(|slot| {
+            if let Some(timer) = slot
+                && timer.process == process()
+                && timer.id.signal == chosen_signal()
+            {
+                return Ok(Rc::clone(timer));
+            }
+            let timer = Rc::new(Self::new()?);
+            *slot = Some(Rc::clone(&timer));
+            Ok(timer)
+        })
+    }
+
+    fn new() -> Result<Self, HostError> {
+        let id = ThreadId { thread: rustix::thread::gettid().as_raw_nonzero().get(), signal: chosen_signal() };
+        // SAFETY: all-zero bytes are a valid sigevent.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = id.signal;
+        event.sigev_notify_thread_id = id.thread;
+        event.sigev_value.sival_ptr = (&raw const COOKIE).cast_mut().cast();
+        let mut timer: libc::timer_t = std::ptr::null_mut();
+        seam::call(HostCall::TimerCreate, || {
+            // SAFETY: the kernel reads one sigevent and writes one timer id.
+            seam::check(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) })
+        })?;
+        Ok(Self { id, process: process(), timer, notices: OnceCell::new(), owner: Cell::new(0) })
+    }
+
+    pub(super) fn id(&self) -> ThreadId {
+        self.id
+    }
+
+    /// True if the timer still stands as `run` armed it.
+    pub(super) fn is_armed_by(&self, run: u64) -> bool {
+        self.owner.get() == run
+    }
+
+    /// Sends the kick at `at` on `CLOCK_MONOTONIC`, for `run`.
+    pub(super) fn arm(&self, run: u64, at: Nanos) -> Result<(), HostError> {
+        // Zero would disarm.
+        self.set(at.max(1))?;
+        self.owner.set(run);
+        Ok(())
+    }
+
+    fn set(&self, at: Nanos) -> Result<(), HostError> {
+        let at = timespec(at);
+        let spec = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec { tv_sec: at.tv_sec, tv_nsec: at.tv_nsec },
+        };
+        seam::call(HostCall::TimerSet, || {
+            // SAFETY: the timer is this thread's own and lives; the kernel reads one itimerspec.
+            seam::check(unsafe {
+                libc::timer_settime(self.timer, libc::TIMER_ABSTIME, &raw const spec, std::ptr::null_mut())
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Stops the timer if `run` was the last to arm it.
+    pub(super) fn disarm(&self, run: u64) {
+        if self.is_armed_by(run) {
+            self.owner.set(0);
+            // A timer that cannot be stopped fires once into the drain below or into a later run, which decides by the clock.
+            let _ = self.set(0);
+        }
+    }
+
+    /// A descriptor that is readable while a kick is pending for the calling thread: signalfd(2).
+    pub(super) fn notices(&self) -> Result<BorrowedFd<'_>, HostError> {
+        if let Some(fd) = self.notices.get() {
+            return Ok(fd.as_fd());
+        }
+        let set = only(self.id.signal);
+        let fd = seam::call(HostCall::SignalFd, || {
+            // SAFETY: the kernel reads one signal set and makes a new descriptor.
+            seam::check(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })
+        })?;
+        // SAFETY: the descriptor was just made and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(self.notices.get_or_init(|| fd).as_fd())
+    }
+}
+
+impl Drop for ThreadTimer {
+    fn drop(&mut self) {
+        // After a fork the timer does not exist in the child, and its number could be another's.
+        if self.process == process() {
+            // SAFETY: the timer is ours and is not used again.
+            unsafe { libc::timer_delete(self.timer) };
+        }
+    }
+}
+
+/// The kick signal, blocked on this thread until drop; drop takes pending kicks away and restores the thread's mask.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    id: ThreadId,
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    pub(super) fn new(id: ThreadId) -> Result<Self, HostError> {
+        let set = only(id.signal);
+        let mut before = empty();
+        seam::call(HostCall::SignalMask, || {
+            // SAFETY: both sets are initialised and live across the call.
+            match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) } {
+                0 => Ok(()),
+                errno => Err(io::Error::from_raw_os_error(errno)),
+            }
+        })?;
+        Ok(Self { id, before })
+    }
+
+    /// The mask for `KVM_RUN`: the thread's own, with the kick let in. Bit n - 1 is signal n.
+    pub(super) fn mask_inside(&self) -> u64 {
+        let mut mask = 0;
+        for signal in 1..=64 {
+            // SAFETY: the set is initialised; an unknown signal number is answered with -1.
+            if signal != self.id.signal && unsafe { libc::sigismember(&raw const self.before, signal) } == 1 {
+                mask |= 1 << (signal - 1);
+            }
+        }
+        mask
+    }
+
+    /// Takes pending kicks away; hands back what is not ours.
+    pub(super) fn drain(&self) {
+        let set = only(self.id.signal);
+        let mut foreign = Vec::new();
+        while let Some(info) = take_pending(&set) {
+            if !info.is_ours() && foreign.len() < MAX_FOREIGN {
+                foreign.push(info);
+            }
+        }
+        for info in &foreign {
+            // Put back as it was; if the queue is full by now, the sender's own next signal would have been lost as well.
+            let _ = queue(self.id.thread, info);
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.drain();
+        // SAFETY: the set is the one that the kernel filled.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
+}
+
+fn take_pending(set: &libc::sigset_t) -> Option<SignalInfo> {
+    let mut info = SignalInfo { signal: 0, errno: 0, code: 0, padding: 0, sender: 0, user: 0, value: 0, rest: [0; 12] };
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one siginfo_t, whose size SignalInfo has and all of whose bytes are plain integers.
+    let signal = unsafe { libc::sigtimedwait(set, (&raw mut info).cast(), &raw const now) };
+    (signal > 0).then_some(info)
+}
+
+fn empty() -> libc::sigset_t {
+    // SAFETY: all-zero bytes are a valid (empty) signal set on Linux.
+    unsafe { std::mem::zeroed() }
+}
+
+fn only(signal: i32) -> libc::sigset_t {
+    let mut set = empty();
+    // SAFETY: the set is initialised and the signal number is a real-time signal's.
+    unsafe { libc::sigaddset(&raw mut set, signal) };
+    set
+}

@@ -1,0 +1,255 @@
+//! Guest memory as the host may touch it: checked copies, never references.
+//!
+//! The guest's memory changes under the host's feet as soon as a vCPU runs, so a slice over it would be a data race and a
+//! second read could see a second value. Everything goes through [`GuestMemory`]: one check of the whole range, one volatile
+//! copy, and the caller parses the copy. It is also the one type that writes guest memory on the host's side, and it marks every
+//! page it writes: the dirty log never sees those writes, and a reset needs the union.
+//!
+//! ```text
+//! host mapping    ┌────────┬─────────────┬───────────────────────────┐   one anonymous mapping, one munmap
+//!                 │ kernel │ page tables │ payload                   │   not inherited by fork, not in core dumps
+//!                 └───┬────┴──────┬──────┴────────────┬──────────────┘
+//! guest physical  KERNEL_BASE  TABLES_BASE       PAYLOAD_BASE             three slots: see ampoule_kernel::layout
+//! ```
+
+use std::io;
+use std::ptr::NonNull;
+
+use ampoule_kernel::layout;
+use vm_memory::VolatileSlice;
+
+use super::error::HostError;
+use super::seam::{self, HostCall};
+
+/// One anonymous private mapping of the host's, unmapped on drop.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is plain memory that this value alone owns; nothing about it is tied to a thread.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    fn new(len: usize) -> Result<Self, HostError> {
+        let start = seam::raw(HostCall::Map, || {
+            // SAFETY: an anonymous mapping at an address of the kernel's choice replaces nothing.
+            let start = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    len,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                    -1,
+                    0,
+                )
+            };
+            if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start) }
+        })
+        .map_err(|source| HostError::Call { call: HostCall::Map, source })?;
+        let start = NonNull::new(start.cast::<u8>())
+            .ok_or_else(|| HostError::Call { call: HostCall::Map, source: io::Error::from(io::ErrorKind::AddrNotAvailable) })?;
+        let mapping = Self { start, len };
+        for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
+            seam::call(HostCall::Advise, || {
+                // SAFETY: the range is exactly this mapping, and neither advice changes its content.
+                seam::check(unsafe { libc::madvise(mapping.start.as_ptr().cast(), mapping.len, advice) })
+            })?;
+        }
+        Ok(mapping)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is exactly the mapping that `new` made. The VM that had it as slots is dropped before (`Shell`'s field
+        // order), and no reference into it was ever formed.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// How large a guest's memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Geometry {
+    /// Pages of the payload slot: the memory limit.
+    pub(crate) payload_pages: u64,
+    /// Pages of the page-table arena.
+    pub(crate) table_pages: u64,
+}
+
+/// One memory slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    /// KVM's number for it.
+    pub(crate) number: u32,
+    /// First guest-physical byte.
+    pub(crate) base: u64,
+    /// Length in bytes.
+    pub(crate) bytes: u64,
+    /// Where it starts in the host's mapping.
+    offset: usize,
+}
+
+/// The memory of one guest.
+#[derive(Debug)]
+pub(crate) struct GuestMemory {
+    mapping: Mapping,
+    slots: [Slot; 3],
+    /// One bit for each payload page that the host wrote.
+    written: Vec<u64>,
+}
+
+impl GuestMemory {
+    /// Reserves memory for all slots. Pages are zero, and cost nothing until they are touched.
+    pub(crate) fn new(geometry: Geometry) -> Result<Self, HostError> {
+        let sizes = [layout::KERNEL_PAGES, geometry.table_pages, geometry.payload_pages].map(|pages| pages * layout::PAGE_SIZE);
+        let bases = [layout::KERNEL_BASE, layout::TABLES_BASE, layout::PAYLOAD_BASE];
+        let too_large = || HostError::Call { call: HostCall::Map, source: io::Error::from_raw_os_error(libc::ENOMEM) };
+        let mut offset = 0_usize;
+        let mut number = 0;
+        let mut slots = [Slot { number: 0, base: 0, bytes: 0, offset: 0 }; 3];
+        for ((slot, base), bytes) in slots.iter_mut().zip(bases).zip(sizes) {
+            *slot = Slot { number, base, bytes, offset };
+            offset = usize::try_from(bytes).ok().and_then(|bytes| offset.checked_add(bytes)).ok_or_else(too_large)?;
+            number += 1;
+        }
+        let words = usize::try_from(geometry.payload_pages.div_ceil(64)).map_err(|_| too_large())?;
+        Ok(Self { mapping: Mapping::new(offset)?, slots, written: vec![0; words] })
+    }
+
+    /// The slots, for KVM.
+    pub(crate) fn slots(&self) -> [Slot; 3] {
+        self.slots
+    }
+
+    /// The slot of the page-table arena.
+    pub(crate) fn table_slot(&self) -> Slot {
+        let [_, tables, _] = self.slots;
+        tables
+    }
+
+    /// Where a slot lies in the host's address space.
+    pub(super) fn host_address(&self, slot: &Slot) -> u64 {
+        let start = self.mapping.start.as_ptr() as usize;
+        // A user-space address and an offset within one mapping: neither can exceed 47 bits.
+        (start.wrapping_add(slot.offset)) as u64
+    }
+
+    /// Copies `buf.len()` bytes at guest-physical `start` out of the guest.
+    ///
+    /// # Errors
+    /// [`HostError::OutOfRange`] if any byte lies outside the slot that holds the first one; `buf` is then unchanged.
+    pub(crate) fn read(&self, start: u64, buf: &mut [u8]) -> Result<(), HostError> {
+        self.range(start, buf.len())?.copy_to(buf);
+        Ok(())
+    }
+
+    /// Copies `bytes` into the guest at guest-physical `start`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); guest memory is then unchanged.
+    pub(crate) fn write(&mut self, start: u64, bytes: &[u8]) -> Result<(), HostError> {
+        self.range(start, bytes.len())?.copy_from(bytes);
+        self.mark(start, bytes.len());
+        Ok(())
+    }
+
+    /// Writes one little-endian word: a page-table entry.
+    pub(crate) fn write_u64(&mut self, start: u64, value: u64) -> Result<(), HostError> {
+        self.write(start, &value.to_le_bytes())
+    }
+
+    /// Fills whole pages with zeros.
+    pub(crate) fn zero_page(&mut self, start: u64) -> Result<(), HostError> {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        self.write(start, &ZEROS)
+    }
+
+    /// True if the host wrote this payload page (by its index in the slot).
+    #[cfg(test)]
+    pub(crate) fn is_marked(&self, page: u64) -> bool {
+        usize::try_from(page / 64).ok().and_then(|word| self.written.get(word)).is_some_and(|word| word >> (page % 64) & 1 == 1)
+    }
+
+    fn range(&self, start: u64, len: usize) -> Result<VolatileSlice<'_>, HostError> {
+        let out_of_range = HostError::OutOfRange { start, len };
+        let bytes = len as u64;
+        let Some((slot, inside)) = self.slots.iter().find_map(|slot| {
+            let inside = start.checked_sub(slot.base)?;
+            (inside <= slot.bytes && bytes <= slot.bytes - inside).then_some((slot, inside))
+        }) else {
+            return Err(out_of_range);
+        };
+        let Ok(inside) = usize::try_from(inside) else { return Err(out_of_range) };
+        // SAFETY: `slot.offset + inside + len` is within the mapping: `new` laid the slots out inside it, and `inside + len` was just
+        // checked against the slot's size.
+        let host = unsafe { self.mapping.start.add(slot.offset + inside) };
+        // SAFETY: the range is mapped, readable and writable for as long as `self` lives, to which the slice's lifetime is bound;
+        // all access to it is volatile, by `VolatileSlice` here and by the guest.
+        Ok(unsafe { VolatileSlice::new(host.as_ptr(), len) })
+    }
+
+    fn mark(&mut self, start: u64, len: usize) {
+        let Some(inside) = start.checked_sub(layout::PAYLOAD_BASE) else { return };
+        if len == 0 {
+            return;
+        }
+        let last = (inside + (len as u64 - 1)) / layout::PAGE_SIZE;
+        for page in inside / layout::PAGE_SIZE..=last {
+            if let Some(word) = usize::try_from(page / 64).ok().and_then(|word| self.written.get_mut(word)) {
+                *word |= 1 << (page % 64);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GEOMETRY: Geometry = Geometry { payload_pages: 16, table_pages: 8 };
+
+    #[test]
+    fn what_was_written_is_read_back_and_its_pages_are_marked() {
+        let mut memory = GuestMemory::new(GEOMETRY).unwrap();
+        memory.write(layout::PAYLOAD_BASE + 4090, b"straddles").unwrap();
+        let mut back = [0; 9];
+        memory.read(layout::PAYLOAD_BASE + 4090, &mut back).unwrap();
+        assert_eq!(&back, b"straddles");
+        assert_eq!((0..16).map(|page| memory.is_marked(page)).filter(|&marked| marked).count(), 2);
+        assert!(memory.is_marked(0) && memory.is_marked(1));
+    }
+
+    #[test]
+    fn a_range_that_starts_inside_and_ends_outside_is_refused_whole() {
+        let mut memory = GuestMemory::new(GEOMETRY).unwrap();
+        let end = layout::PAYLOAD_BASE + 16 * layout::PAGE_SIZE;
+        assert!(matches!(memory.write(end - 4, b"12345"), Err(HostError::OutOfRange { len: 5, .. })));
+        let mut untouched = [7; 4];
+        memory.read(end - 4, &mut untouched).unwrap();
+        assert_eq!(untouched, [0; 4]);
+    }
+
+    #[test]
+    fn neighbouring_slots_of_the_host_mapping_are_not_neighbours_for_the_guest() {
+        let memory = GuestMemory::new(GEOMETRY).unwrap();
+        let kernel_end = layout::KERNEL_BASE + layout::KERNEL_PAGES * layout::PAGE_SIZE;
+        assert!(memory.read(kernel_end - 1, &mut [0]).is_ok());
+        assert!(memory.read(kernel_end - 1, &mut [0; 2]).is_err());
+        assert!(memory.read(kernel_end + 1, &mut [0]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_range_reaches_past_its_slot(start: u64, len in 0_usize..1 << 20) {
+            let memory = GuestMemory::new(GEOMETRY).unwrap();
+            let inside = memory.slots().iter().any(|slot| {
+                start >= slot.base && u128::from(start) + len as u128 <= u128::from(slot.base + slot.bytes)
+            });
+            prop_assert_eq!(memory.read(start, &mut vec![0; len]).is_ok(), inside);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The only place that talks to KVM, and the only place with `unsafe`.
+//!
+//! ```text
+//! device   /dev/kvm, opened once: version, capabilities, CPUID
+//! shell    VM + vCPU + slots: what a sandbox borrows while it runs
+//! memory   the slots and the one way to touch them: checked copies
+//! vcpu     registers and KVM_RUN; a trait, so that a fake can stand in
+//! exit     why KVM_RUN returned, as a value
+//! watch    the limits of one run: clocks, cancel, interruptible waiting
+//! kick     the per-thread timer and signal that end a run from outside
+//! cancel   the token that another thread holds
+//! clock    nanoseconds
+//! seam     every kernel call passes here and can fail on demand
+//! error    what can go wrong, typed
+//! ```
+//!
+//! Nothing here knows about programs, Linux or page tables.
+#![allow(unsafe_code, reason = "the one module that may: every block states its invariant")]
+
+pub(crate) mod cancel;
+pub(crate) mod clock;
+pub(crate) mod device;
+pub(crate) mod error;
+pub(crate) mod exit;
+pub(crate) mod kick;
+pub(crate) mod memory;
+pub(crate) mod seam;
+pub(crate) mod shell;
+pub(crate) mod vcpu;
+pub(crate) mod watch;

@@ -1,0 +1,98 @@
+//! A VM shell: virtual machine, vCPU and memory slots, without anybody's program in it.
+//!
+//! A KVM virtual machine costs about a millisecond of its process's time over its life and taxes every address-space change while it
+//! lives, so shells are what gets bounded and, later, recycled. A sandbox owns one while it runs and nothing else of KVM's.
+
+use kvm_bindings::kvm_userspace_memory_region;
+use kvm_ioctls::VmFd;
+
+use super::device::Device;
+use super::error::HostError;
+use super::memory::{Geometry, GuestMemory, Slot};
+use super::seam::{self, HostCall};
+use super::vcpu::{KvmVcpu, SystemRegisters, Vcpu};
+
+/// What a fresh vCPU is set up with.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// System registers.
+    pub(crate) system: SystemRegisters,
+    /// Model-specific registers: index, value.
+    pub(crate) msrs: Vec<(u32, u64)>,
+    /// Extended states to enable, if the CPU has any.
+    pub(crate) xcr0: Option<u64>,
+}
+
+/// VM + vCPU + slots.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    /// The vCPU goes first: it keeps the VM alive.
+    pub(crate) vcpu: Box<dyn Vcpu>,
+    /// The VM before the memory that its slots point to. None under a fake vCPU.
+    vm: Option<VmFd>,
+    /// The slots' memory.
+    pub(crate) memory: GuestMemory,
+    /// The process that made it: KVM serves no other.
+    owner: u32,
+}
+
+impl Shell {
+    /// Makes a VM with its slots and one vCPU; `setup` is asked for the initial state with the vCPU's reset state at hand.
+    pub(crate) fn new(
+        device: &Device,
+        geometry: Geometry,
+        setup: impl FnOnce(SystemRegisters) -> Setup,
+    ) -> Result<Self, HostError> {
+        let memory = GuestMemory::new(geometry)?;
+        let vm = device.create_vm()?;
+        for slot in memory.slots() {
+            set_slot(&vm, &memory, &slot, slot.bytes)?;
+        }
+        let fd = seam::call(HostCall::CreateVcpu, || vm.create_vcpu(0))?;
+        let mut vcpu = KvmVcpu::new(fd, device)?;
+        let setup = setup(vcpu.system_registers()?);
+        vcpu.set_system_registers(&setup.system)?;
+        vcpu.set_msrs(&setup.msrs)?;
+        if let Some(xcr0) = setup.xcr0 {
+            vcpu.set_xcr0(xcr0)?;
+        }
+        Ok(Self { vcpu: Box::new(vcpu), vm: Some(vm), memory, owner: std::process::id() })
+    }
+
+    /// A shell around a fake vCPU: memory without a VM.
+    #[cfg(test)]
+    pub(crate) fn fake(geometry: Geometry, vcpu: Box<dyn Vcpu>) -> Result<Self, HostError> {
+        Ok(Self { vcpu, vm: None, memory: GuestMemory::new(geometry)?, owner: std::process::id() })
+    }
+
+    /// Takes the page-table slot away and puts it back: KVM forgets everything that it derived from page tables in it, and the host
+    /// may rewrite any entry directly.
+    pub(crate) fn toggle_tables(&mut self) -> Result<(), HostError> {
+        let Some(vm) = &self.vm else { return Ok(()) };
+        let slot = self.memory.table_slot();
+        set_slot(vm, &self.memory, &slot, 0)?;
+        set_slot(vm, &self.memory, &slot, slot.bytes)
+    }
+
+    /// # Errors
+    /// [`HostError::Forked`] in a process that inherited the shell.
+    pub(crate) fn check_owner(&self) -> Result<(), HostError> {
+        let current = std::process::id();
+        if current == self.owner { Ok(()) } else { Err(HostError::Forked { owner: self.owner, current }) }
+    }
+}
+
+fn set_slot(vm: &VmFd, memory: &GuestMemory, slot: &Slot, bytes: u64) -> Result<(), HostError> {
+    let region = kvm_userspace_memory_region {
+        slot: slot.number,
+        flags: 0,
+        guest_phys_addr: slot.base,
+        memory_size: bytes,
+        userspace_addr: memory.host_address(slot),
+    };
+    seam::call(HostCall::SetMemory, || {
+        // SAFETY: the range is a slot's part of the mapping that `memory` owns. `Shell` keeps `memory` until the VM is gone (field
+        // order), and no Rust reference into the range exists.
+        unsafe { vm.set_user_memory_region(region) }
+    })
+}

@@ -1,0 +1,203 @@
+//! Compiles every guest in `guests/` by its suffix and writes a table that holds them all, so that a test binary carries its guests and
+//! needs nothing else where it runs.
+//!
+//! ```text
+//! suffix   variants                              compiler
+//! .c       musl, glibc, pie   (hostile: musl)    musl-gcc -static, gcc -static, gcc -static-pie
+//! .cpp     glibc, pie                            g++ -static, g++ -static-pie
+//! .rs      static, pie                           rustc, libc linked statically
+//! .S       bare                                  gcc -nostdlib -static
+//! ```
+//! A first line that holds `guest: variants=… flags=…` (values separated by commas) narrows the variants and adds flags at the end.
+//!
+//! A compiler that is not installed does not fail the build: the table says what to install, and a test that asks for the guest fails
+//! with it. A guest that does not compile fails the build with the compiler's message.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One source in one variant.
+struct Job {
+    source: PathBuf,
+    honest: bool,
+    name: String,
+    suffix: &'static str,
+    variant: &'static str,
+    flags: Vec<String>,
+}
+
+/// A suffix with its variants, each a compiler, its flags, and the Debian package that brings it.
+type Rule = (&'static str, &'static [(&'static str, &'static str, &'static [&'static str], &'static str)]);
+
+const RULES: &[Rule] = &[
+    (
+        "c",
+        &[
+            ("musl", "musl-gcc", &["-static"], "musl-tools"),
+            ("glibc", "gcc", &["-static", "-fno-pie", "-no-pie"], "gcc libc6-dev"),
+            ("pie", "gcc", &["-static-pie", "-fPIE"], "gcc libc6-dev"),
+        ],
+    ),
+    (
+        "cpp",
+        &[
+            ("glibc", "g++", &["-std=c++20", "-static", "-fno-pie", "-no-pie"], "g++"),
+            ("pie", "g++", &["-std=c++20", "-static-pie", "-fPIE"], "g++"),
+        ],
+    ),
+    ("rs", &[("pie", "rustc", &[], "rustc"), ("static", "rustc", &["-Crelocation-model=static"], "rustc")]),
+    ("S", &[("bare", "gcc", &["-nostdlib", "-static", "-no-pie"], "gcc")]),
+];
+
+/// No debug information: symbols are enough for reports, and the guests are carried in every test binary.
+const C_FLAGS: &[&str] = &["-O2", "-g0", "-Wall", "-Wextra", "-Wno-infinite-recursion"];
+const RUST_FLAGS: &[&str] = &[
+    "--edition=2024",
+    "--target=x86_64-unknown-linux-gnu",
+    "-O",
+    "-Ctarget-feature=+crt-static",
+    "-Cstrip=debuginfo",
+];
+
+fn main() -> ExitCode {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    for watched in ["build.rs", "guests"] {
+        println!("cargo::rerun-if-changed={watched}");
+    }
+    for variable in ["RUSTC", "PATH"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    match jobs().map(|jobs| compile_all(&jobs, &out)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(message)) | Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every guest in every variant, by name.
+fn jobs() -> Result<Vec<Job>, String> {
+    let mut jobs = Vec::new();
+    for (directory, honest) in [("guests/honest", true), ("guests/hostile", false)] {
+        let entries = std::fs::read_dir(directory).map_err(|error| format!("{directory}: {error}"))?;
+        for entry in entries {
+            let source = entry.map_err(|error| format!("{directory}: {error}"))?.path();
+            let suffix = source.extension().and_then(|it| it.to_str()).unwrap_or_default();
+            let Some((suffix, variants)) = RULES.iter().find(|rule| rule.0 == suffix) else {
+                return Err(format!("{}: no rule for this suffix (see build.rs)", source.display()));
+            };
+            let text = std::fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
+            let first = text.lines().next().unwrap_or_default();
+            let list = |key: &str| -> Vec<String> {
+                let words = first.split_once("guest:").map_or("", |(_, rest)| rest).split_whitespace();
+                let values = words.filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+                values.flat_map(|value| value.split(',')).map(str::to_owned).collect()
+            };
+            let wanted = list("variants");
+            for (variant, ..) in *variants {
+                let usual = honest || *suffix != "c" || *variant == "musl";
+                if if wanted.is_empty() { usual } else { wanted.iter().any(|it| it == variant) } {
+                    let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    jobs.push(Job { source: source.clone(), honest, name, suffix, variant, flags: list("flags") });
+                }
+            }
+        }
+    }
+    jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(jobs)
+}
+
+/// Compiles all, as many at once as cargo allows, and writes the table.
+fn compile_all(jobs: &[Job], out: &Path) -> Result<(), String> {
+    let workers = std::env::var("NUM_JOBS").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut results = Vec::new();
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            results.push((job, compile(job, out)));
+        }
+        results
+    };
+    let mut results = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect::<Vec<_>>()
+    });
+    if results.len() != jobs.len() {
+        return Err("a worker of the build script panicked".into());
+    }
+    results.sort_by_key(|(job, _)| (&job.name, job.variant));
+
+    let mut table = String::from("&[\n");
+    let mut errors = String::new();
+    for (job, result) in results {
+        let image = match result {
+            Ok(Outcome::Built) => format!("Ok(include_bytes!({:?}))", file_name(job)),
+            Ok(Outcome::CompilerMissing(reason)) => {
+                // Named but never made: the build script runs again next time, when the compiler may be there.
+                println!("cargo::rerun-if-changed={}", out.join("compiler-missing").display());
+                println!("cargo::warning=guest {} ({}): {reason}", job.name, job.variant);
+                format!("Err({reason:?})")
+            }
+            Err(message) => {
+                errors += &message;
+                continue;
+            }
+        };
+        let Job { name, suffix, variant, honest, .. } = job;
+        let _ = writeln!(
+            table,
+            "Guest {{ name: {name:?}, suffix: {suffix:?}, variant: {variant:?}, honest: {honest}, image: {image} }},"
+        );
+    }
+    table += "]\n";
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    std::fs::write(out.join("guests.rs"), table).map_err(|error| format!("the table of guests: {error}"))
+}
+
+enum Outcome {
+    Built,
+    CompilerMissing(String),
+}
+
+fn file_name(job: &Job) -> String {
+    format!("{}.{}.{}", job.name, job.suffix, job.variant)
+}
+
+fn compile(job: &Job, out: &Path) -> Result<Outcome, String> {
+    let rule = RULES.iter().find(|rule| rule.0 == job.suffix);
+    let variant = rule.and_then(|rule| rule.1.iter().find(|variant| variant.0 == job.variant));
+    let Some((_, compiler, flags, package)) = variant else {
+        return Err(format!("{}: no rule for variant {}", job.name, job.variant));
+    };
+    let mut command;
+    if job.suffix == "rs" {
+        command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from(compiler)));
+        command.args(RUST_FLAGS).args(*flags).args(&job.flags).arg(&job.source);
+        // Intermediate files are named after the crate, and two variants may be built at once.
+        command.arg(format!("--crate-name={}_{}", job.name, job.variant));
+        // A guest is built the same way whatever the crate around it is built with.
+        for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+            command.env_remove(variable);
+        }
+    } else {
+        command = Command::new(compiler);
+        // Libraries are named after what needs them, so a guest's own flags come last.
+        command.args(C_FLAGS).args(*flags).arg(&job.source).args(&job.flags);
+    }
+    command.arg("-o").arg(out.join(file_name(job)));
+    match command.output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::CompilerMissing(format!(
+            "{compiler} is not installed; install {package}: apt-get install {package}"
+        ))),
+        Err(error) => Err(format!("{command:?}: {error}\n")),
+        Ok(output) if output.status.success() => Ok(Outcome::Built),
+        Ok(output) => Err(format!("{command:?} failed:\n{}\n", String::from_utf8_lossy(&output.stderr))),
+    }
+}

@@ -1,0 +1,7 @@
+/* The smallest ordinary program. */
+#include <stdio.h>
+
+int main(void) {
+    puts("hello");
+    return 0;
+}

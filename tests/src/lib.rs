@@ -1,0 +1,19 @@
+//! What Ampoule's suites share: the guests, carried in the test binary; a run of one outside, as the reference; a run of one inside.
+//!
+//! ```text
+//! guests/honest/*    run outside and inside: every byte and the ending must be the same
+//! guests/hostile/*   run inside: every one must end in a way that Ampoule has a name for, within its limits
+//! suites/*           the promises, one sentence a test
+//! ```
+//! Nothing here depends on how fast the machine is: limits are generous where a guest should end by itself, and where a limit should end
+//! it, only the kind of ending is looked at. `AMPOULE_TEST_SCALE` multiplies the rounds of the tests that repeat.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+
+mod guests;
+mod native;
+mod sealed;
+
+pub use guests::{Guest, all_guests, guest, guests_of, variants_of};
+pub use native::{Ending, Outcome, run_outside};
+pub use sealed::{ending, honest_call, program, run_hello, run_inside, scale};

@@ -1,0 +1,199 @@
+//! What a run leaves in the process that embeds it: nothing. Seen from a process that does nothing else, hence without the harness that
+//! runs tests on threads: descriptors, threads, signal masks and handlers are the process's own and can be compared before and after.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "this is a test, whose main is not marked as one")]
+#![allow(missing_docs, reason = "a test has no readers of its interface")]
+
+use ampoule::{Call, CancelToken, Command, End, Limit, Stdio};
+use ampoule_tests::{honest_call, program, run_hello, run_inside, scale};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+fn main() {
+    for (promise, check) in [
+        ("a run leaves no thread", a_run_leaves_no_thread as fn()),
+        ("a run leaves the signal mask and every handler as they were", a_run_leaves_signals_alone),
+        ("runs leak no descriptor and no mapping", runs_leak_nothing),
+        ("another's signals neither end nor lengthen nor change a run", anothers_signals_do_not_matter),
+        ("a limit strikes the run, never what the thread does next", a_limit_strikes_only_the_run),
+    ] {
+        print!("{promise} ... ");
+        std::io::stdout().flush().expect("stdout");
+        check();
+        println!("ok");
+    }
+}
+
+/// Endings of every kind, by every way to start a run.
+fn all_kinds_of_runs() {
+    run_hello();
+    for (name, args, call) in [
+        ("streams", &["both"][..], honest_call()),
+        ("exits", &["abort"], honest_call()),
+        ("memory", &["write null"], honest_call()),
+        ("memory", &["recurse"], honest_call()),
+        ("instructions", &["hlt"], honest_call()),
+        ("endless", &["spin"], honest_call().wall(Duration::from_millis(5))),
+        ("endless", &["spin"], honest_call().cpu(Duration::from_millis(5))),
+        ("endless", &["sleep"], honest_call().wall(Duration::from_millis(5))),
+        ("endless", &["futex"], honest_call()),
+        ("endless", &["write"], honest_call().output(100_000)),
+    ] {
+        let program = program(name);
+        Command::new(&program).args(args).call(call).output().expect("a typed ending");
+    }
+    let token = CancelToken::new();
+    let endless = program("endless");
+    let spawn = |call: Call| {
+        let mut child = Command::new(&endless)
+            .args(["read", "say"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .call(call)
+            .spawn()
+            .expect("a child");
+        let mut line = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut line).expect("the first line");
+        child
+    };
+    let mut child = spawn(honest_call().cancel(&token));
+    let stdin = child.stdin.take();
+    token.cancel();
+    assert_eq!(child.wait().expect("a typed ending").end, End::Cancelled);
+    drop(stdin);
+    let mut child = spawn(honest_call());
+    drop(child.kill());
+    assert_eq!(child.wait().expect("a typed ending").end, End::Cancelled);
+    drop(spawn(honest_call()));
+}
+
+fn count(directory: &str) -> usize {
+    std::fs::read_dir(directory).expect("a directory of /proc").count()
+}
+
+/// The lines of the calling thread's status that tell about signals.
+fn signals() -> BTreeMap<String, u64> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("a file of /proc");
+    let fields = status.lines().filter_map(|line| line.split_once(':'));
+    let signals = fields.filter(|(name, _)| name.starts_with("Sig") || *name == "ShdPnd").filter(|(name, _)| *name != "SigQ");
+    signals.map(|(name, value)| (name.to_owned(), u64::from_str_radix(value.trim(), 16).expect("a mask"))).collect()
+}
+
+/// A child that is waited for or dropped may be a moment from its thread's end: the system takes it off the list after the join.
+fn threads_settle_at(wanted: usize) {
+    while count("/proc/self/task") != wanted {
+        std::thread::yield_now();
+    }
+}
+
+fn a_run_leaves_no_thread() {
+    assert_eq!(count("/proc/self/task"), 1);
+    run_hello();
+    assert_eq!(count("/proc/self/task"), 1, "output() runs on the caller's thread");
+    all_kinds_of_runs();
+    threads_settle_at(1);
+}
+
+fn a_run_leaves_signals_alone() {
+    let before = signals();
+    all_kinds_of_runs();
+    let after = signals();
+    for (name, mask) in &before {
+        // One real-time signal (32 and up) is the library's: it may have been blocked or given a handler, once.
+        let theirs = (after[name] ^ mask) >> 31;
+        assert!(theirs.count_ones() <= 1, "{name}: {mask:x} became {:x}", after[name]);
+        assert_eq!(after[name] & 0x7fff_ffff, mask & 0x7fff_ffff, "{name}");
+    }
+    assert_eq!((after["SigPnd"], after["ShdPnd"]), (0, 0), "no kick is left waiting");
+    all_kinds_of_runs();
+    assert_eq!(signals(), after);
+}
+
+fn runs_leak_nothing() {
+    let mappings = || std::fs::read_to_string("/proc/self/maps").expect("a file of /proc").lines().count();
+    // What is kept for the next run is kept after the first few; what grows with the number of runs is a leak.
+    for _ in 0..3 {
+        all_kinds_of_runs();
+    }
+    threads_settle_at(1);
+    let (descriptors, maps) = (count("/proc/self/fd"), mappings());
+    for _ in 0..scale(10) {
+        all_kinds_of_runs();
+    }
+    threads_settle_at(1);
+    assert!(count("/proc/self/fd") <= descriptors, "{descriptors} descriptors became {}", count("/proc/self/fd"));
+    assert!(mappings() <= maps + 8, "{maps} mappings became {}", mappings());
+}
+
+/// Runs `body` while a thread sends SIGUSR1 and SIGALRM to the process as fast as it can. They are delivered to this, its first thread.
+fn under_signals(body: impl FnOnce()) {
+    let received = Arc::new(AtomicUsize::new(0));
+    let done = AtomicBool::new(false);
+    let hooks = [signal_hook::consts::SIGUSR1, signal_hook::consts::SIGALRM].map(|signal| {
+        let received = Arc::clone(&received);
+        signal_hook::flag::register_usize(signal, received, 1).expect("a handler")
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for signal in [rustix::process::Signal::USR1, rustix::process::Signal::ALARM] {
+                    rustix::process::kill_process(rustix::process::getpid(), signal).expect("a signal");
+                }
+                std::thread::yield_now();
+            }
+        });
+        while received.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        body();
+        done.store(true, Ordering::Relaxed);
+    });
+    for hook in hooks {
+        signal_hook::low_level::unregister(hook);
+    }
+}
+
+fn anothers_signals_do_not_matter() {
+    let calm = run_inside("compute", &[]).stdout;
+    under_signals(|| {
+        for _ in 0..scale(3) {
+            let output = run_inside("compute", &[]);
+            assert_eq!((output.end, output.stdout), (End::Exited(0), calm.clone()));
+            assert_eq!(run_inside("clocks", &[]).end, End::Exited(0), "sleeps are as long as ever");
+
+            let endless = program("endless");
+            for (name, call, limit) in [
+                ("spin", honest_call().wall(Duration::from_millis(50)), Limit::Wall),
+                ("sleep", honest_call().wall(Duration::from_millis(50)), Limit::Wall),
+                ("syscall", honest_call().cpu(Duration::from_millis(50)), Limit::Cpu),
+            ] {
+                let output = Command::new(&endless).arg(name).call(call).output().expect("a typed ending");
+                assert_eq!(output.end, End::Limit(limit), "{name}");
+            }
+
+            let streams = program("streams");
+            let bytes: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[0]).collect();
+            let result =
+                Command::new(&streams).args(["cat", "777"]).stdin(Stdio::bytes(bytes.clone())).call(honest_call()).output();
+            assert_eq!(result.expect("an ordinary run").stdout, bytes);
+        }
+    });
+}
+
+fn a_limit_strikes_only_the_run() {
+    let endless = program("endless");
+    for _ in 0..scale(50) {
+        let call = honest_call().wall(Duration::from_micros(500));
+        let end = Command::new(&endless).arg("spin").call(call).output().expect("a typed ending").end;
+        assert_eq!(end, End::Limit(Limit::Wall));
+        // A system call that a late kick would interrupt.
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(b"x").expect("no interruption");
+        drop((reader, writer));
+        assert_eq!(signals()["SigPnd"], 0);
+    }
+}
