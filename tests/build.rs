@@ -55,13 +55,8 @@ const RULES: &[Rule] = &[
 
 /// No debug information: symbols are enough for reports, and the guests are carried in every test binary.
 const C_FLAGS: &[&str] = &["-O2", "-g0", "-Wall", "-Wextra", "-Wno-infinite-recursion"];
-const RUST_FLAGS: &[&str] = &[
-    "--edition=2024",
-    "--target=x86_64-unknown-linux-gnu",
-    "-O",
-    "-Ctarget-feature=+crt-static",
-    "-Cstrip=debuginfo",
-];
+const RUST_FLAGS: &[&str] =
+    &["--edition=2024", "--target=x86_64-unknown-linux-gnu", "-O", "-Ctarget-feature=+crt-static", "-Cstrip=debuginfo"];
 
 fn main() -> ExitCode {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());

@@ -14,14 +14,14 @@ use crate::limits::{Call, Limits};
 use crate::linux::reply::Refusal;
 use crate::linux::streams::{Output as Sink, Streams};
 use crate::program::Program;
-use crate::sandbox::run::{self, Job, Outcome};
+use crate::sandbox::run::{self, Content, Job, Outcome, Placed};
 use crate::stats::Stats;
 use crate::stdio::{Connected, Pipes, Stdio, WriterThread};
 
 /// A program to run, and what to run it with.
 ///
-/// Each run has a machine of its own. A command can be run again: it starts anew. Streams that were given as a file, a pipe or a writer
-/// are used up by the first run and are null afterwards.
+/// Each run has a machine of its own. A command can be run again: it starts anew. A stream that was given as a file, a pipe's end or a
+/// writer is used up by the first run and null afterwards.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Command {
     name: Option<Vec<u8>>,
     arguments: Vec<Vec<u8>>,
     environment: Vec<(Vec<u8>, Vec<u8>)>,
-    files: Vec<(Vec<u8>, Vec<u8>)>,
+    files: Vec<Placed>,
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
@@ -122,7 +122,21 @@ impl Command {
 
     /// Puts a file into the program's in-memory file system. `path` is absolute, and its directories are made.
     pub fn file(&mut self, path: impl AsRef<OsStr>, content: impl Into<Vec<u8>>) -> &mut Self {
-        self.files.push((path.as_ref().as_bytes().to_vec(), content.into()));
+        self.place(path, Content::File(content.into()))
+    }
+
+    /// Puts an empty directory into the program's in-memory file system. `path` is absolute, and its parents are made.
+    pub fn directory(&mut self, path: impl AsRef<OsStr>) -> &mut Self {
+        self.place(path, Content::Directory)
+    }
+
+    /// Puts a symbolic link into the program's in-memory file system. `path` is absolute, `target` is whatever the program will follow.
+    pub fn symlink(&mut self, path: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> &mut Self {
+        self.place(path, Content::Symlink(target.as_ref().as_bytes().to_vec()))
+    }
+
+    fn place(&mut self, path: impl AsRef<OsStr>, content: Content) -> &mut Self {
+        self.files.push(Placed { path: path.as_ref().as_bytes().to_vec(), content });
         self
     }
 
@@ -201,15 +215,12 @@ impl Command {
             }
         }
         let setup = |source| RunError::Setup { source };
-        // Streams are used up; a second run finds null unless the first had the default.
-        let take = |stream: &mut Option<Stdio>| match stream {
-            Some(_) => std::mem::replace(stream, Some(Stdio::null())),
-            None => None,
-        };
-        let (input, stdin) =
-            take(&mut self.stdin).unwrap_or_else(Stdio::null).connect_input(pipes).map_err(setup)?;
-        let output = take(&mut self.stdout).unwrap_or_else(default).connect_output(io::stdout(), pipes).map_err(setup)?;
-        let error = take(&mut self.stderr).unwrap_or_else(default).connect_output(io::stderr(), pipes).map_err(setup)?;
+        let take = |stream: &mut Option<Stdio>| stream.as_mut().map(Stdio::take);
+        let (input, stdin) = take(&mut self.stdin).unwrap_or_else(Stdio::null).connect_input(pipes).map_err(setup)?;
+        let output =
+            take(&mut self.stdout).unwrap_or_else(default).connect_output(io::stdout(), pipes).map_err(setup)?;
+        let error =
+            take(&mut self.stderr).unwrap_or_else(default).connect_output(io::stderr(), pipes).map_err(setup)?;
         let Connected { output, pipe: stdout, writer: stdout_writer } = output;
         let Connected { output: error, pipe: stderr, writer: stderr_writer } = error;
         let streams = Streams { input, output, error, left: self.call.output_bytes(), bytes_in: 0, bytes_out: 0 };

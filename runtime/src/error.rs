@@ -18,7 +18,9 @@ pub enum RunError {
         limit: u64,
     },
     /// Arguments and environment are larger than Linux allows.
-    #[error("arguments and environment take {bytes} bytes, and a program gets at most {max}: pass less, or through stdin or a file")]
+    #[error(
+        "arguments and environment take {bytes} bytes, and a program gets at most {max}: pass less, or through stdin or a file"
+    )]
     TooManyArguments {
         /// Bytes that they take.
         bytes: u64,

@@ -60,6 +60,7 @@ pub use error::RunError;
 pub use limits::{Call, Limits};
 pub use linux::counts::SyscallCount;
 pub use machine::boot::Gate;
+pub use machine::floors::Floors;
 pub use machine::probe::{HostProbe, ProbeStep};
 pub use program::{
     ElfField, ElfPart, Kind, Program, ProgramError, ProgramOptions, Protection, Segment, SegmentFault, Symbol,

@@ -2,6 +2,7 @@
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::linux::streams::host_file::HostFile;
@@ -15,7 +16,7 @@ pub struct Stdio(Kind);
 
 enum Kind {
     Null,
-    Bytes(Vec<u8>),
+    Bytes(Arc<Vec<u8>>),
     Inherit,
     Piped,
     File(OwnedFd),
@@ -45,7 +46,7 @@ impl Stdio {
     /// For stdin: these bytes, then the end. As an output it is [`null`](Self::null).
     #[must_use]
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Kind::Bytes(bytes.into()))
+        Self(Kind::Bytes(Arc::new(bytes.into())))
     }
 
     /// This process's own stream.
@@ -119,6 +120,17 @@ pub(crate) struct Connected {
 }
 
 impl Stdio {
+    /// What the next run gets. What can be given only once is null afterwards.
+    pub(crate) fn take(&mut self) -> Self {
+        Self(match &self.0 {
+            Kind::Null => Kind::Null,
+            Kind::Bytes(bytes) => Kind::Bytes(Arc::clone(bytes)),
+            Kind::Inherit => Kind::Inherit,
+            Kind::Piped => Kind::Piped,
+            Kind::File(_) | Kind::Writer(_) => std::mem::replace(&mut self.0, Kind::Null),
+        })
+    }
+
     /// Connects stdin.
     pub(crate) fn connect_input(self, pipes: Pipes) -> io::Result<(Input, Option<PipeWriter>)> {
         Ok(match self.0 {

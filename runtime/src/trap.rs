@@ -294,8 +294,8 @@ impl fmt::Display for TrapMeaning {
 impl fmt::Display for TrapCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [&str; 20] = [
-            "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF", "15",
-            "#MF", "#AC", "#MC", "#XM",
+            "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF",
+            "15", "#MF", "#AC", "#MC", "#XM",
         ];
         match self {
             Self::Exception { vector, error_code, .. } => match NAMES.get(usize::from(*vector)) {

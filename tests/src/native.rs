@@ -68,7 +68,9 @@ pub fn run_outside(image: &[u8], args: &[&str], env: &[(&str, &str)], stdin: &[u
 /// Rust's messages name the thread's kernel id, as in `thread 'main' (1234) panicked`: no two runs agree on it.
 pub(crate) fn without_thread_ids(stderr: Vec<u8>) -> Vec<u8> {
     const BEFORE: &str = "thread 'main' (";
-    let Ok(text) = String::from_utf8(stderr.clone()) else { return stderr };
+    let Ok(text) = String::from_utf8(stderr.clone()) else {
+        return stderr;
+    };
     let mut parts = text.split(BEFORE);
     let mut result = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -79,7 +79,8 @@ fn count(directory: &str) -> usize {
 fn signals() -> BTreeMap<String, u64> {
     let status = std::fs::read_to_string("/proc/thread-self/status").expect("a file of /proc");
     let fields = status.lines().filter_map(|line| line.split_once(':'));
-    let signals = fields.filter(|(name, _)| name.starts_with("Sig") || *name == "ShdPnd").filter(|(name, _)| *name != "SigQ");
+    let signals =
+        fields.filter(|(name, _)| name.starts_with("Sig") || *name == "ShdPnd").filter(|(name, _)| *name != "SigQ");
     signals.map(|(name, value)| (name.to_owned(), u64::from_str_radix(value.trim(), 16).expect("a mask"))).collect()
 }
 
@@ -177,8 +178,11 @@ fn anothers_signals_do_not_matter() {
 
             let streams = program("streams");
             let bytes: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[0]).collect();
-            let result =
-                Command::new(&streams).args(["cat", "777"]).stdin(Stdio::bytes(bytes.clone())).call(honest_call()).output();
+            let result = Command::new(&streams)
+                .args(["cat", "777"])
+                .stdin(Stdio::bytes(bytes.clone()))
+                .call(honest_call())
+                .output();
             assert_eq!(result.expect("an ordinary run").stdout, bytes);
         }
     });

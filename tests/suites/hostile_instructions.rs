@@ -262,7 +262,8 @@ fn every_port_faults_in_every_width_or_is_the_gate() {
         let output = Command::new(&program).args(args).call(call).output().expect("a typed ending");
         if output.end == End::Exited(0) {
             let text = String::from_utf8_lossy(&output.stdout);
-            let passed: usize = text.lines().filter(|line| line.contains(" went through") && line.starts_with("port")).count();
+            let passed: usize =
+                text.lines().filter(|line| line.contains(" went through") && line.starts_with("port")).count();
             assert!(passed <= 7, "more than one port is open: {text}");
         } else {
             assert!(matches!(output.end, End::Trap(_) | End::Signaled(_) | End::Exited(_)), "{:?}", output.end);

@@ -84,7 +84,8 @@ fn what_is_not_an_elf_file_is_refused() {
 fn a_file_cut_anywhere_is_refused_or_still_whole() {
     let whole = guest("hello");
     let needed = headers(whole, Some(LOAD)).into_iter();
-    let needed = needed.map(|header| number::<8>(whole, header + at::OFFSET) + number::<8>(whole, header + at::FILE_SIZE));
+    let needed =
+        needed.map(|header| number::<8>(whole, header + at::OFFSET) + number::<8>(whole, header + at::FILE_SIZE));
     let needed = usize::try_from(needed.max().expect("a segment")).expect("a small file");
     for length in (0..whole.len()).step_by(61) {
         let result = Program::from_bytes(whole[..length].to_vec());
@@ -116,57 +117,86 @@ fn another_kind_of_elf_file_is_refused() {
 #[test]
 fn segments_that_overlap_wrap_or_lie_outside_are_refused() {
     let page = 4096u64;
-    refused("a segment over another", with_segments(|bytes, segments| {
-        let first = number::<8>(bytes, segments[0] + at::ADDRESS) & !(page - 1);
-        let inside = number::<8>(bytes, segments[1] + at::ADDRESS) & (page - 1);
-        put(bytes, segments[1] + at::ADDRESS, &(first + inside).to_le_bytes());
-    }));
-    refused("a segment that wraps", with_segments(|bytes, segments| {
-        let last = segments[segments.len() - 1];
-        let inside = number::<8>(bytes, last + at::ADDRESS) & (page - 1);
-        put(bytes, last + at::ADDRESS, &(0u64.wrapping_sub(page) + inside).to_le_bytes());
-    }));
+    refused(
+        "a segment over another",
+        with_segments(|bytes, segments| {
+            let first = number::<8>(bytes, segments[0] + at::ADDRESS) & !(page - 1);
+            let inside = number::<8>(bytes, segments[1] + at::ADDRESS) & (page - 1);
+            put(bytes, segments[1] + at::ADDRESS, &(first + inside).to_le_bytes());
+        }),
+    );
+    refused(
+        "a segment that wraps",
+        with_segments(|bytes, segments| {
+            let last = segments[segments.len() - 1];
+            let inside = number::<8>(bytes, last + at::ADDRESS) & (page - 1);
+            put(bytes, last + at::ADDRESS, &(0u64.wrapping_sub(page) + inside).to_le_bytes());
+        }),
+    );
     for size in [u64::MAX, 1 << 63, 1 << 47, 1 << 46] {
-        refused("a segment larger than memory", with_segments(|bytes, segments| {
-            put(bytes, segments[segments.len() - 1] + at::MEMORY_SIZE, &size.to_le_bytes());
-        }));
+        refused(
+            "a segment larger than memory",
+            with_segments(|bytes, segments| {
+                put(bytes, segments[segments.len() - 1] + at::MEMORY_SIZE, &size.to_le_bytes());
+            }),
+        );
     }
-    refused("more in the file than in memory", with_segments(|bytes, segments| {
-        put(bytes, segments[0] + at::MEMORY_SIZE, &1u64.to_le_bytes());
-    }));
+    refused(
+        "more in the file than in memory",
+        with_segments(|bytes, segments| {
+            put(bytes, segments[0] + at::MEMORY_SIZE, &1u64.to_le_bytes());
+        }),
+    );
     for offset in [u64::MAX & !(page - 1), 1 << 40] {
-        refused("bytes past the end of the file", with_segments(|bytes, segments| {
-            put(bytes, segments[0] + at::OFFSET, &offset.to_le_bytes());
-        }));
+        refused(
+            "bytes past the end of the file",
+            with_segments(|bytes, segments| {
+                put(bytes, segments[0] + at::OFFSET, &offset.to_le_bytes());
+            }),
+        );
     }
     for address in [0u64, 0xffff_8000_0000_0000, 0x7fff_ffff_f000, 0x0000_8000_0000_0000] {
-        refused("a segment where no program may lie", with_segments(|bytes, segments| {
-            put(bytes, segments[0] + at::ADDRESS, &address.to_le_bytes());
-        }));
+        refused(
+            "a segment where no program may lie",
+            with_segments(|bytes, segments| {
+                put(bytes, segments[0] + at::ADDRESS, &address.to_le_bytes());
+            }),
+        );
     }
     for alignment in [3u64, u64::MAX, 1 << 63] {
-        refused("an alignment that is none", with_segments(|bytes, segments| {
-            put(bytes, segments[0] + at::ALIGNMENT, &alignment.to_le_bytes());
-        }));
+        refused(
+            "an alignment that is none",
+            with_segments(|bytes, segments| {
+                put(bytes, segments[0] + at::ALIGNMENT, &alignment.to_le_bytes());
+            }),
+        );
     }
 }
 
 #[test]
 fn a_segment_that_can_be_written_and_executed_is_refused() {
-    let message = refused("W+X", with_segments(|bytes, segments| {
-        for segment in segments {
-            put(bytes, segment + at::FLAGS, &7u32.to_le_bytes());
-        }
-    }));
+    let message = refused(
+        "W+X",
+        with_segments(|bytes, segments| {
+            for segment in segments {
+                put(bytes, segment + at::FLAGS, &7u32.to_le_bytes());
+            }
+        }),
+    );
     assert!(message.contains("writable and executable"), "{message}");
 }
 
 #[test]
 fn a_dynamic_program_is_refused_with_the_flags_that_make_it_static() {
-    let message = refused("an interpreter", changed(|bytes| {
-        let other = headers(bytes, None).into_iter().find(|header| number::<4>(bytes, header + at::KIND) != u64::from(LOAD));
-        put(bytes, other.expect("a header that loads nothing") + at::KIND, &INTERPRETER.to_le_bytes());
-    }));
+    let message = refused(
+        "an interpreter",
+        changed(|bytes| {
+            let other = headers(bytes, None)
+                .into_iter()
+                .find(|header| number::<4>(bytes, header + at::KIND) != u64::from(LOAD));
+            put(bytes, other.expect("a header that loads nothing") + at::KIND, &INTERPRETER.to_le_bytes());
+        }),
+    );
     for part in ["-static", "crt-static"] {
         assert!(message.contains(part), "{message}");
     }

@@ -20,7 +20,9 @@ fn dirty(how: &str) -> Output {
 #[test]
 fn fresh_memory_is_zero_and_fresh_registers_are_what_linux_gives() {
     let text = observation();
-    for line in text.lines().filter(|line| line.starts_with("left") || line.starts_with("general") || line.contains("base")) {
+    for line in
+        text.lines().filter(|line| line.starts_with("left") || line.starts_with("general") || line.contains("base"))
+    {
         assert!(line.ends_with("0000000000000000"), "{line}");
     }
     assert!(text.contains("flags 0000000000000202\n"), "{text}");

@@ -111,8 +111,21 @@ fn a_trap_tells_the_function_the_registers_and_the_bytes() {
 #[test]
 fn every_access_ends_as_it_does_outside() {
     for access in [
-        "read null", "run null", "write text", "write string", "run data", "run stack", "run heap", "read none",
-        "write read-only", "read unmapped", "recurse", "read kernel", "read top", "run noncanonical", "no such access",
+        "read null",
+        "run null",
+        "write text",
+        "write string",
+        "run data",
+        "run stack",
+        "run heap",
+        "read none",
+        "write read-only",
+        "read unmapped",
+        "recurse",
+        "read kernel",
+        "read top",
+        "run noncanonical",
+        "no such access",
     ] {
         let outside = run_outside(ampoule_tests::guest("memory"), &[access], &[], b"");
         assert_eq!(ending(&run_inside("memory", &[access]).end), outside.ending, "{access}");

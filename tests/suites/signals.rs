@@ -65,7 +65,9 @@ fn a_frame_as_it_was_made_goes_on() {
 
 #[test]
 fn a_forged_return_address_is_a_fault_at_that_address() {
-    for name in ["rip in kernel", "rip in upper half", "rip noncanonical", "rip at zero", "rip at top", "rip below the hole"] {
+    for name in
+        ["rip in kernel", "rip in upper half", "rip noncanonical", "rip at zero", "rip at top", "rip below the hole"]
+    {
         assert_eq!(forged(name), SEGV, "{name}");
     }
 }

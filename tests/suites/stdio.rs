@@ -33,8 +33,11 @@ fn bytes_given_and_bytes_captured_are_the_same_whatever_their_size() {
     let program = program("streams");
     for size in [0, 1, 4095, 4096, 4097, 65_536, 1 << 20, 9_999_991] {
         let bytes: Vec<u8> = (0..size).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let result =
-            Command::new(&program).args(["cat", "100000"]).stdin(Stdio::bytes(bytes.clone())).call(honest_call()).output();
+        let result = Command::new(&program)
+            .args(["cat", "100000"])
+            .stdin(Stdio::bytes(bytes.clone()))
+            .call(honest_call())
+            .output();
         let output = result.expect("an ordinary run");
         assert_eq!(output.end, End::Exited(0));
         assert!(output.stdout == bytes, "{size} bytes");
@@ -87,11 +90,8 @@ fn wait_with_output_closes_stdin_and_collects_both_streams() {
 #[test]
 fn a_program_hears_when_its_reader_is_gone() {
     let program = program("endless");
-    let spawned = Command::new(&program)
-        .arg("write")
-        .stdout(Stdio::piped())
-        .call(honest_call().output(u64::MAX))
-        .spawn();
+    let spawned =
+        Command::new(&program).arg("write").stdout(Stdio::piped()).call(honest_call().output(u64::MAX)).spawn();
     let mut child = spawned.expect("a child");
     drop(child.stdout.take());
     assert_eq!(child.wait().expect("a typed ending").end, End::Signaled(Signal::PIPE));
@@ -115,8 +115,12 @@ fn what_was_printed_before_a_crash_is_not_lost() {
 #[test]
 fn a_status_needs_no_streams() {
     let program = program("exits");
-    let result =
-        Command::new(&program).args(["group", "7"]).stdout(Stdio::null()).stderr(Stdio::null()).call(honest_call()).status();
+    let result = Command::new(&program)
+        .args(["group", "7"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .call(honest_call())
+        .status();
     assert_eq!(result.expect("an ordinary run").end, End::Exited(7));
 }
 

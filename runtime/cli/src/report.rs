@@ -21,12 +21,12 @@ const RED: &str = "1;31";
 const BOLD: &str = "1";
 
 /// Ampoule's own failure.
-pub fn failure(error: &dyn Error) {
+pub(crate) fn failure(error: &dyn Error) {
     eprintln!("{} {error}", paint(RED, "ampoule:"));
 }
 
 /// How the program ended, unless that speaks for itself, and what to do about it.
-pub fn end(name: &str, end: &End) {
+pub(crate) fn end(name: &str, end: &End) {
     let advice = match end {
         End::Exited(_) => return,
         End::Limit(Limit::Wall) => "; allow more with --wall",
@@ -39,7 +39,7 @@ pub fn end(name: &str, end: &End) {
 }
 
 /// The exit code for an end: the program's own, and the shell's conventions for the rest.
-pub fn exit_code(end: &End) -> u8 {
+pub(crate) fn exit_code(end: &End) -> u8 {
     const SIGNAL: u8 = 128;
     match end {
         End::Exited(status) => u8::try_from(*status).unwrap_or(u8::MAX),
@@ -52,7 +52,7 @@ pub fn exit_code(end: &End) -> u8 {
 }
 
 /// What a run cost, as a table.
-pub fn stats(stats: &Stats) {
+pub(crate) fn stats(stats: &Stats) {
     let row = |name: &str, value: String| eprintln!("  {name:<14}{value}");
     eprintln!("{}", paint(BOLD, "time"));
     row("wall", human_time(stats.wall));
@@ -76,7 +76,7 @@ pub fn stats(stats: &Stats) {
 }
 
 /// End and costs for programs; times in nanoseconds.
-pub fn json(end: &End, stats: &Stats) -> Value {
+pub(crate) fn json(end: &End, stats: &Stats) -> Value {
     let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let calls: Vec<_> = stats
         .syscalls

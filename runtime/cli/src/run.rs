@@ -11,7 +11,7 @@ use crate::{report, units};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Memory: program, heap, stack and page tables together
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::size)]
     memory: u64,
@@ -47,7 +47,8 @@ pub struct Arguments {
     arguments: Vec<OsString>,
 }
 
-const EXAMPLES: &str = "Exit code: the program's own; 124 wall or CPU time; 137 memory or output; 125 Ampoule's own failure;
+const EXAMPLES: &str =
+    "Exit code: the program's own; 124 wall or CPU time; 137 memory or output; 125 Ampoule's own failure;
 128 + signal for signals and traps (132 SIGILL, 134 SIGABRT, 135 SIGBUS, 136 SIGFPE, 139 SIGSEGV).
 
 Examples:
@@ -63,7 +64,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
+pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
     let program =
         Program::options().allow_write_execute(arguments.allow_write_execute).from_file(&arguments.program)?;
     let mut command = Command::new(&program);

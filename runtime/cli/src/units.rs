@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Parses a size in bytes: digits with an optional fraction, then nothing, `K`, `M`, `G` or `T` (powers of 1,024; `MiB` and `MB` too).
-pub fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let scale: f64 = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
         "" => 1.0,
@@ -18,12 +18,16 @@ pub fn size(text: &str) -> Result<u64, String> {
     if bytes > 9_007_199_254_740_992.0 {
         return Err("too large".to_owned());
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and below 2^53, as just checked")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and below 2^53, as just checked"
+    )]
     Ok(bytes as u64)
 }
 
 /// Parses a time: digits with an optional fraction, then `us`, `ms`, `s`, `m` or `h`.
-pub fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let seconds = match unit {
         "us" | "µs" => 1e-6,
@@ -45,7 +49,7 @@ fn parse(number: &str) -> Result<f64, String> {
 }
 
 /// A size for people: `1.5 MiB`.
-pub fn human_size(bytes: u64) -> String {
+pub(crate) fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let mut value = bytes as f64;
@@ -61,7 +65,7 @@ pub fn human_size(bytes: u64) -> String {
 }
 
 /// A time for people: `1.50 ms`.
-pub fn human_time(time: Duration) -> String {
+pub(crate) fn human_time(time: Duration) -> String {
     let nanos = time.as_nanos();
     let seconds = time.as_secs_f64();
     match nanos {
@@ -78,7 +82,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        for (text, bytes) in [("0", 0), ("1024", 1024), ("64M", 64 << 20), ("1.5G", 3 << 29), ("2KiB", 2048), ("1mb", 1 << 20)] {
+        for (text, bytes) in
+            [("0", 0), ("1024", 1024), ("64M", 64 << 20), ("1.5G", 3 << 29), ("2KiB", 2048), ("1mb", 1 << 20)]
+        {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for text in ["", "M", "-1M", "1X", "99999999T", "1..5M"] {
@@ -88,7 +94,9 @@ mod tests {
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        for (text, micros) in [("500us", 500), ("200ms", 200_000), ("2s", 2_000_000), ("1.5s", 1_500_000), ("1m", 60_000_000)] {
+        for (text, micros) in
+            [("500us", 500), ("200ms", 200_000), ("2s", 2_000_000), ("1.5s", 1_500_000), ("1m", 60_000_000)]
+        {
             assert_eq!(time(text), Ok(Duration::from_micros(micros)), "{text}");
         }
         for text in ["", "5", "s", "-1s", "1e400s"] {

@@ -78,9 +78,10 @@ impl Areas {
     /// The parts of `range` that are mapped, in order.
     pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, Attributes)> + '_ {
         let first = self.areas.range(..range.start).next_back().filter(|(_, area)| area.end > range.start);
-        first.into_iter().chain(self.areas.range(range.clone())).map(move |(&start, area)| {
-            (start.max(range.start)..area.end.min(range.end), area.attributes)
-        })
+        first
+            .into_iter()
+            .chain(self.areas.range(range.clone()))
+            .map(move |(&start, area)| (start.max(range.start)..area.end.min(range.end), area.attributes))
     }
 
     /// All areas in order.
@@ -193,8 +194,11 @@ mod tests {
 
     const BASE: u64 = 0x10_0000;
     const RW: Attributes = Attributes { access: Access::READ_WRITE, lazy: false, purpose: Purpose::Anonymous };
-    const NONE: Attributes =
-        Attributes { access: Access { read: false, write: false, execute: false }, lazy: false, purpose: Purpose::Anonymous };
+    const NONE: Attributes = Attributes {
+        access: Access { read: false, write: false, execute: false },
+        lazy: false,
+        purpose: Purpose::Anonymous,
+    };
 
     fn pages(from: u64, to: u64) -> Range<u64> {
         BASE + from * PAGE_SIZE..BASE + to * PAGE_SIZE
@@ -233,7 +237,9 @@ mod tests {
 
     #[test]
     fn ranges_that_wrap_or_leave_the_payloads_half_are_not_valid() {
-        for (start, length) in [(0, 1), (u64::MAX - 4095, 8192), (USER_END - 4096, 4097), (BASE + 1, 1), (BASE, u64::MAX)] {
+        for (start, length) in
+            [(0, 1), (u64::MAX - 4095, 8192), (USER_END - 4096, 4097), (BASE + 1, 1), (BASE, u64::MAX)]
+        {
             assert_eq!(valid(start, length), None, "{start:#x}+{length:#x}");
         }
         assert_eq!(valid(BASE, 1), Some(BASE..BASE + 4096));

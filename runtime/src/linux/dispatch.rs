@@ -23,7 +23,7 @@ numbers! {
     READV = 19, WRITEV = 20, ACCESS = 21, SCHED_YIELD = 24, MREMAP = 25, MADVISE = 28, DUP = 32, DUP2 = 33, PAUSE = 34,
     NANOSLEEP = 35, GETPID = 39, EXIT = 60, KILL = 62, UNAME = 63, FCNTL = 72, FSYNC = 74, FDATASYNC = 75, FTRUNCATE = 77,
     GETCWD = 79, CHDIR = 80, FCHDIR = 81, MKDIR = 83, RMDIR = 84, CREAT = 85, UNLINK = 87, READLINK = 89, UMASK = 95,
-    GETTIMEOFDAY = 96, GETRLIMIT = 97, GETRUSAGE = 98, SYSINFO = 99, TIMES = 100, GETUID = 102, GETGID = 104, GETEUID = 107,
+    GETTIMEOFDAY = 96, GETRLIMIT = 97, GETRUSAGE = 98, SYSINFO = 99, TIMES = 100, GETUID = 102, GETGID = 104, SETUID = 105, SETGID = 106, GETEUID = 107,
     GETEGID = 108, GETPPID = 110, GETPGRP = 111, GETGROUPS = 115, GETRESUID = 118, GETRESGID = 120, GETPGID = 121,
     GETSID = 124, RT_SIGPENDING = 127, RT_SIGSUSPEND = 130, SIGALTSTACK = 131, PRCTL = 157, ARCH_PRCTL = 158, SETRLIMIT = 160,
     GETTID = 186, TKILL = 200, TIME = 201, FUTEX = 202, SCHED_GETAFFINITY = 204, GETDENTS64 = 217, SET_TID_ADDRESS = 218,
@@ -33,7 +33,7 @@ numbers! {
 }
 
 /// `AT_FDCWD` in a register.
-const HERE: u64 = AT_FDCWD as u64;
+const HERE: u64 = (AT_FDCWD as i64).cast_unsigned();
 /// `O_CREAT | O_WRONLY | O_TRUNC`, which creat(2) stands for.
 const CREAT_FLAGS: u64 = 0o1101;
 const AT_SYMLINK_NOFOLLOW: u64 = 0x100;
@@ -44,8 +44,7 @@ impl Kernel<'_> {
     pub(crate) fn syscall(&mut self) -> Result<(), Refusal> {
         let registers = self.machine.registers();
         let number = registers.rax;
-        let arguments =
-            [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
+        let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
         self.process.counts.count(number);
         if number == RT_SIGRETURN {
             self.sys_rt_sigreturn()?;
@@ -155,6 +154,8 @@ impl Kernel<'_> {
             GETRESUID | GETRESGID => self.sys_getres([a, b, c]),
             GETPID | GETTID | SET_TID_ADDRESS | GETPGRP | GETPGID | GETSID => Ok(PROCESS),
             GETUID | GETGID | GETEUID | GETEGID => Ok(u64::from(USER)),
+            SETUID | SETGID if low(a) == USER => Ok(0),
+            SETUID | SETGID => Err(Errno::PERM.into()),
             GETPPID | GETGROUPS | SCHED_YIELD | SET_ROBUST_LIST => Ok(0),
             EXIT | EXIT_GROUP => Err(End::Exited(descriptor(a) & 0xff).into()),
             _ => Err(Errno::NOSYS.into()),

@@ -31,7 +31,9 @@ impl Kernel<'_> {
                 if u64::from(word) != value & u64::from(u32::MAX) {
                     return Err(Errno::AGAIN.into());
                 }
-                let Some(time) = self.read_timeout(timeout)? else { return Err(End::Deadlock.into()) };
+                let Some(time) = self.read_timeout(timeout)? else {
+                    return Err(End::Deadlock.into());
+                };
                 let from = clock::monotonic();
                 let until = match operation {
                     WAIT => from.saturating_add(time),

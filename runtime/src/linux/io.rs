@@ -240,7 +240,9 @@ impl Kernel<'_> {
             Err(_) => return Ok(POLLNVAL),
         };
         let direction = if stream == Stream::Stdin { POLLIN | POLLRDNORM } else { POLLOUT | POLLWRNORM };
-        let Some(file) = self.streams.file(stream) else { return Ok(events & direction) };
+        let Some(file) = self.streams.file(stream) else {
+            return Ok(events & direction);
+        };
         let file = std::os::fd::AsFd::as_fd(file);
         let mut polled = [rustix::event::PollFd::from_borrowed_fd(file, host_events(events))];
         let now = clock::timespec(0);

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::Kernel;
 use super::areas::{self, Areas, Attributes, Purpose};
-use super::reply::{Refusal, Reply};
+use super::reply::{Refusal, Reply, refused};
 use crate::end::{End, Limit};
 use crate::machine::load::Loaded;
 use crate::machine::paging::Access;
@@ -83,7 +83,9 @@ impl Memory {
             Some((_, Attributes { access: Access { read, write, execute }, .. })) => {
                 Place::Mapped { any: read || write || execute }
             }
-            None if (STACK_TOP - STACK_BYTES - STACK_GUARD..STACK_TOP - STACK_BYTES).contains(&address) => Place::BelowStack,
+            None if (STACK_TOP - STACK_BYTES - STACK_GUARD..STACK_TOP - STACK_BYTES).contains(&address) => {
+                Place::BelowStack
+            }
             None => Place::Unmapped,
         }
     }
@@ -129,7 +131,9 @@ impl Kernel<'_> {
 
     /// Gives a lazy page its frame, if `address` is one's and allows the access; false if it is a real fault.
     pub(crate) fn fault_in(&mut self, address: u64, write: bool) -> Result<bool, Refusal> {
-        let Some((area, attributes)) = self.process.memory.areas.find(address) else { return Ok(false) };
+        let Some((area, attributes)) = self.process.memory.areas.find(address) else {
+            return Ok(false);
+        };
         if !attributes.lazy || !attributes.access.read || (write && !attributes.access.write) {
             return Ok(false);
         }
@@ -158,7 +162,7 @@ impl Kernel<'_> {
         }
         if new > old {
             let heap = Attributes { access: Access::READ_WRITE, lazy: false, purpose: Purpose::Heap };
-            if !self.process.memory.areas.is_free(old..new) || self.map_range(old..new, heap).is_err_errno()? {
+            if !self.process.memory.areas.is_free(old..new) || refused(self.map_range(old..new, heap))? {
                 return Ok(end);
             }
         } else if new < old {
@@ -348,21 +352,5 @@ impl Kernel<'_> {
             }
         }
         if self.process.memory.areas.covers(range) { Ok(0) } else { Err(Errno::NOMEM.into()) }
-    }
-}
-
-/// Tells an errno, which a caller may swallow, from the end of the run, which nobody may.
-trait ErrnoOnly {
-    /// True for an errno, false for a value.
-    fn is_err_errno(self) -> Result<bool, Refusal>;
-}
-
-impl ErrnoOnly for Reply {
-    fn is_err_errno(self) -> Result<bool, Refusal> {
-        match self {
-            Ok(_) => Ok(false),
-            Err(Refusal::Errno(_)) => Ok(true),
-            Err(other) => Err(other),
-        }
     }
 }

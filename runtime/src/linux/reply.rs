@@ -20,6 +20,15 @@ pub(crate) enum Refusal {
     Host(HostError),
 }
 
+/// Whether the program would be told of an errno. The end of the run, which nobody may swallow, passes through.
+pub(crate) fn refused<T>(result: Result<T, Refusal>) -> Result<bool, Refusal> {
+    match result {
+        Ok(_) => Ok(false),
+        Err(Refusal::Errno(_)) => Ok(true),
+        Err(other) => Err(other),
+    }
+}
+
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)

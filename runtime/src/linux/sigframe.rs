@@ -16,8 +16,10 @@
 use rustix::io::Errno;
 
 use super::Kernel;
-use super::reply::Refusal;
-use super::signals::{AlternateStack, Information, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTORER, SIG_DFL, SIG_IGN};
+use super::reply::{Refusal, refused};
+use super::signals::{
+    AlternateStack, Information, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTORER, SIG_DFL, SIG_IGN,
+};
 use crate::end::End;
 use crate::machine::event::{Exception, PAGE_FAULT};
 use crate::signal::Signal;
@@ -119,11 +121,11 @@ impl Kernel<'_> {
         let signal = signal_of(exception.vector);
         let rip = self.machine.registers().rip;
         let (code, value) = match exception.vector {
-            0 => (1, rip),  // FPE_INTDIV
-            1 => (2, rip),  // TRAP_TRACE
-            6 => (2, rip),  // ILL_ILLOPN
+            0 => (1, rip),                             // FPE_INTDIV
+            1 => (2, rip),                             // TRAP_TRACE
+            6 => (2, rip),                             // ILL_ILLOPN
             17 => (1, exception.address.unwrap_or(0)), // BUS_ADRALN
-            16 | 19 => (7, rip), // FPE_FLTINV: which one it was is in the saved state
+            16 | 19 => (7, rip),                       // FPE_FLTINV: which one it was is in the saved state
             PAGE_FAULT => {
                 let address = exception.address.unwrap_or(0);
                 let mapped = self.process.memory.areas.find(address).is_some();
@@ -135,7 +137,11 @@ impl Kernel<'_> {
     }
 
     /// Builds the frame and points the registers at the handler.
-    fn deliver(&mut self, information: Information, exception: Option<Exception>) -> Result<Result<(), NoRoom>, Refusal> {
+    fn deliver(
+        &mut self,
+        information: Information,
+        exception: Option<Exception>,
+    ) -> Result<Result<(), NoRoom>, Refusal> {
         let signal = information.signal;
         let action = self.process.signals.action(signal);
         if action.flags & SA_RESTORER == 0 {
@@ -155,7 +161,7 @@ impl Kernel<'_> {
         let frame_at = (state_at.wrapping_sub(FRAME_BYTES) & !15).wrapping_sub(8);
         let mask = self.process.signals.suspended.take().unwrap_or(self.process.signals.blocked);
 
-        let mut frame = Vec::with_capacity(FRAME_BYTES as usize);
+        let mut frame = Vec::new();
         push(&mut frame, &[action.restorer, UC_FLAGS, 0]);
         push(&mut frame, &[alternate.start, u64::from(alternate.flags), alternate.size]);
         let r = &registers;
@@ -170,7 +176,7 @@ impl Kernel<'_> {
         push(&mut frame, &[mask]);
         frame.extend_from_slice(&siginfo(&information));
 
-        if self.write_all(state_at, &state).is_errno()? || self.write_all(frame_at, &frame).is_errno()? {
+        if refused(self.write_all(state_at, &state))? || refused(self.write_all(frame_at, &frame))? {
             return Ok(Err(NoRoom));
         }
         let handler = Registers {
@@ -203,7 +209,7 @@ impl Kernel<'_> {
     /// Restores what a handler's frame says. A frame that cannot be is a fault, as in Linux.
     pub(super) fn sys_rt_sigreturn(&mut self) -> Result<(), Refusal> {
         let frame_at = self.machine.registers().rsp.wrapping_sub(8);
-        if self.restore(frame_at).is_errno()? {
+        if refused(self.restore(frame_at))? {
             return Err(End::Signaled(Signal::SEGV).into());
         }
         Ok(())
@@ -216,9 +222,8 @@ impl Kernel<'_> {
         let [r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags, ..] = w;
         let [.., state_at] = w;
         let [mask] = self.read_words(context.wrapping_add(296))?;
-        let registers = Registers {
-            rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags,
-        };
+        let registers =
+            Registers { rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags };
         if state_at != 0 {
             let state = self.read_state(state_at)?;
             // What the checks let through and the kernel refuses all the same is the program's own doing.
@@ -267,21 +272,6 @@ impl Kernel<'_> {
 /// The frame does not fit where it must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NoRoom;
-
-/// Tells an errno from the end of the run.
-trait IsErrno {
-    fn is_errno(self) -> Result<bool, Refusal>;
-}
-
-impl IsErrno for Result<(), Refusal> {
-    fn is_errno(self) -> Result<bool, Refusal> {
-        match self {
-            Ok(()) => Ok(false),
-            Err(Refusal::Errno(_)) => Ok(true),
-            Err(other) => Err(other),
-        }
-    }
-}
 
 fn push(frame: &mut Vec<u8>, words: &[u64]) {
     frame.extend(words.iter().flat_map(|word| word.to_le_bytes()));

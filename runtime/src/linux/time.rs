@@ -102,7 +102,8 @@ impl Kernel<'_> {
             return self.sleep_until(from.saturating_add(request));
         }
         let now = clock_gettime(clock);
-        let now = Nanos::try_from(now.tv_sec).unwrap_or(0).saturating_mul(SECOND) + Nanos::try_from(now.tv_nsec).unwrap_or(0);
+        let now =
+            Nanos::try_from(now.tv_sec).unwrap_or(0).saturating_mul(SECOND) + Nanos::try_from(now.tv_nsec).unwrap_or(0);
         self.sleep_until(from.saturating_add(request.saturating_sub(now)))
     }
 

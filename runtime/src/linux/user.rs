@@ -29,7 +29,9 @@ impl Kernel<'_> {
     pub(crate) fn read_some(&mut self, address: u64, buf: &mut [u8]) -> Result<usize, Refusal> {
         let mut done = 0;
         loop {
-            let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) else { return Ok(done) };
+            let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) else {
+                return Ok(done);
+            };
             let at = address.wrapping_add(done as u64);
             let count = self.machine.copy_out(at, rest)?;
             done += count;
@@ -43,7 +45,9 @@ impl Kernel<'_> {
     pub(crate) fn write_some(&mut self, address: u64, bytes: &[u8]) -> Result<usize, Refusal> {
         let mut done = 0;
         loop {
-            let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) else { return Ok(done) };
+            let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) else {
+                return Ok(done);
+            };
             let at = address.wrapping_add(done as u64);
             let count = self.machine.copy_in(at, rest)?;
             done += count;

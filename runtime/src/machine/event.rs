@@ -64,7 +64,8 @@ pub(crate) const PAGE_FAULT: u8 = 14;
 /// General protection.
 pub(crate) const GENERAL_PROTECTION: u8 = 13;
 /// Vectors that push an error code (Intel SDM vol. 3, table 6-1; AMD vol. 2, 8.2).
-const WITH_ERROR_CODE: u32 = 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
+const WITH_ERROR_CODE: u32 =
+    1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
 /// The vector whose frame is on a stack of its own.
 const DOUBLE_FAULT: u8 = 8;
 
@@ -73,7 +74,9 @@ pub(super) fn decode(exit: Exit, gate: Gate, vcpu: &dyn Vcpu, memory: &GuestMemo
     let registers = vcpu.registers();
     let ended = |event| Decoded { event, stopped: Stopped::Inside, user: Some(registers) };
     Ok(match exit {
-        Exit::PortOut { port, size: 1, count: 1 } if port == u16::from(abi::SYSCALL_PORT) && in_gate(gate, registers.rip) => {
+        Exit::PortOut { port, size: 1, count: 1 }
+            if port == u16::from(abi::SYSCALL_PORT) && in_gate(gate, registers.rip) =>
+        {
             let flags = match gate {
                 Gate::Supervisor => registers.r11,
                 Gate::User => registers.rflags,

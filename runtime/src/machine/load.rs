@@ -37,7 +37,11 @@ fn bias(program: &Program) -> u64 {
 }
 
 /// Puts the segments into memory. Fails if the memory limit has no room for them.
-pub(crate) fn load(machine: &mut Machine, program: &Program, watch: &mut Watch) -> Result<Result<Loaded, OutOfMemory>, Halted> {
+pub(crate) fn load(
+    machine: &mut Machine,
+    program: &Program,
+    watch: &mut Watch,
+) -> Result<Result<Loaded, OutOfMemory>, Halted> {
     let bias = bias(program);
     let mut segments = Vec::with_capacity(program.segments().len());
     for segment in program.segments() {

@@ -4,6 +4,7 @@
 //! probe    which gate works here, found by running tiny guests      paging   page tables and how a change reaches the guest
 //! boot     descriptor tables, image, system registers               frames   the payload's pages: the memory limit
 //! space    ranges of pages: populate, protect, move, copy            event    an exit, as what it means for the payload
+//! floors   what this host costs before Ampoule does anything
 //! load     a program's segments                                     stack    argv, envp, auxv
 //! ```
 //!
@@ -20,14 +21,14 @@
 
 pub(crate) mod boot;
 pub(crate) mod event;
+pub(crate) mod floors;
 pub(crate) mod frames;
 
-pub(crate) mod paging;
 pub(crate) mod load;
+pub(crate) mod paging;
 pub(crate) mod probe;
 pub(crate) mod space;
 pub(crate) mod stack;
-
 
 use ampoule_kernel::layout;
 

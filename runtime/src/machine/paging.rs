@@ -150,11 +150,8 @@ impl PageTables {
         memory.write_u64(kernel_physical(KERNEL_PD_PAGE), table(KERNEL_PT_PAGE))?;
         let code = SUPERVISOR;
         let data = SUPERVISOR | WRITE | self.no_execute;
-        let entries = [
-            (layout::DESCRIPTORS_PAGE, data),
-            (layout::SUPERVISOR_CODE_PAGE, code),
-            (layout::STACKS_PAGE, data),
-        ];
+        let entries =
+            [(layout::DESCRIPTORS_PAGE, data), (layout::SUPERVISOR_CODE_PAGE, code), (layout::STACKS_PAGE, data)];
         let edit_pages = (layout::EDITS_PAGE..layout::EDITS_PAGE + layout::EDITS_PAGES).map(|page| (page, data));
         for (page, flags) in entries.into_iter().chain(edit_pages) {
             memory.write_u64(kernel_physical(KERNEL_PT_PAGE) + page * 8, kernel_physical(page) | flags)?;
@@ -168,7 +165,11 @@ impl PageTables {
     }
 
     /// Maps the CPL3 syscall gate. The payload cannot change it: it lies beyond what [`Page`] can name.
-    pub(crate) fn map_user_gate(&mut self, memory: &mut GuestMemory, frames: &mut Frames) -> Result<Prepared, HostError> {
+    pub(crate) fn map_user_gate(
+        &mut self,
+        memory: &mut GuestMemory,
+        frames: &mut Frames,
+    ) -> Result<Prepared, HostError> {
         let page = Page(layout::USER_SYSCALL_GATE);
         if let Err(error) = self.prepare(memory, frames, page)? {
             return Ok(Err(error));
@@ -218,7 +219,12 @@ impl PageTables {
     }
 
     /// Makes sure that the tables for `page` exist, so that mapping it cannot fail.
-    pub(crate) fn prepare(&mut self, memory: &mut GuestMemory, frames: &mut Frames, page: Page) -> Result<Prepared, HostError> {
+    pub(crate) fn prepare(
+        &mut self,
+        memory: &mut GuestMemory,
+        frames: &mut Frames,
+        page: Page,
+    ) -> Result<Prepared, HostError> {
         let mut table = 0;
         for level in (1..4).rev() {
             let index = page.index(level);
@@ -229,7 +235,9 @@ impl PageTables {
                     None => return Ok(Err(OutOfTables)),
                 }
             } else {
-                let Some(new) = self.allocate(memory, frames)? else { return Ok(Err(OutOfTables)) };
+                let Some(new) = self.allocate(memory, frames)? else {
+                    return Ok(Err(OutOfTables));
+                };
                 self.set(memory, table, index, (TABLES_BASE + new * PAGE_SIZE) | TABLE)?;
                 new
             };
@@ -245,7 +253,9 @@ impl PageTables {
         frame: Frame,
         access: Access,
     ) -> Result<Prepared, HostError> {
-        let Some(table) = self.leaf(page) else { return Ok(Err(OutOfTables)) };
+        let Some(table) = self.leaf(page) else {
+            return Ok(Err(OutOfTables));
+        };
         let entry = self.encode(frame, access);
         self.set(memory, table, page.index(0), entry)?;
         Ok(Ok(()))
@@ -253,14 +263,18 @@ impl PageTables {
 
     /// Unmaps `page`; its frame is the caller's.
     pub(crate) fn unmap(&mut self, memory: &mut GuestMemory, page: Page) -> Result<Option<Frame>, HostError> {
-        let (Some(mapped), Some(table)) = (self.lookup(page), self.leaf(page)) else { return Ok(None) };
+        let (Some(mapped), Some(table)) = (self.lookup(page), self.leaf(page)) else {
+            return Ok(None);
+        };
         self.set(memory, table, page.index(0), 0)?;
         Ok(Some(mapped.frame))
     }
 
     /// Changes what a mapped page allows; one that is not mapped stays so.
     pub(crate) fn protect(&mut self, memory: &mut GuestMemory, page: Page, access: Access) -> Result<(), HostError> {
-        let (Some(mapped), Some(table)) = (self.lookup(page), self.leaf(page)) else { return Ok(()) };
+        let (Some(mapped), Some(table)) = (self.lookup(page), self.leaf(page)) else {
+            return Ok(());
+        };
         let entry = self.encode(mapped.frame, access);
         self.set(memory, table, page.index(0), entry)
     }
@@ -276,12 +290,19 @@ impl PageTables {
         Ok(())
     }
 
-    fn reclaim_below(&mut self, memory: &mut GuestMemory, table: u64, level: u32, released: &mut u32) -> Result<(), HostError> {
+    fn reclaim_below(
+        &mut self,
+        memory: &mut GuestMemory,
+        table: u64,
+        level: u32,
+        released: &mut u32,
+    ) -> Result<(), HostError> {
         if level == 0 {
             return Ok(());
         }
         for index in 0..512 {
-            let Some(child) = self.entry(table, index).filter(|entry| entry & PRESENT != 0).and_then(Self::arena_page) else {
+            let Some(child) = self.entry(table, index).filter(|entry| entry & PRESENT != 0).and_then(Self::arena_page)
+            else {
                 continue;
             };
             self.reclaim_below(memory, child, level - 1, released)?;
@@ -340,7 +361,9 @@ impl PageTables {
             if self.retired.is_empty() {
                 self.reclaim(memory, frames)?;
             }
-            let Some(page) = self.retired.pop() else { return Ok(None) };
+            let Some(page) = self.retired.pop() else {
+                return Ok(None);
+            };
             if !frames.charge_table() {
                 self.retired.push(page);
                 return Ok(None);
@@ -374,7 +397,9 @@ impl PageTables {
         let Some(slot) = usize::try_from(table).ok().and_then(|table| self.tables.get_mut(table)?.as_mut()) else {
             return Ok(());
         };
-        let Some(place) = usize::try_from(index).ok().and_then(|index| slot.entries.get_mut(index)) else { return Ok(()) };
+        let Some(place) = usize::try_from(index).ok().and_then(|index| slot.entries.get_mut(index)) else {
+            return Ok(());
+        };
         let before = std::mem::replace(place, entry);
         slot.used = slot.used + u16::from(entry != 0) - u16::from(before != 0);
         let (before, after) = (Self::visible(before), Self::visible(entry));

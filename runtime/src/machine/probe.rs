@@ -129,7 +129,7 @@ impl Tiny {
     fn new(device: &Device, gate: Gate) -> Result<Self, HostError> {
         let mut machine = Machine::with_gate(device, gate, PROBE_PAGES)?;
         let execute = Access { read: true, write: false, execute: true };
-        map(&mut machine, CODE, execute, &PROGRAM)?;
+        map_page(&mut machine, CODE, execute, &PROGRAM)?;
         let mut registers = *machine.registers();
         registers.rip = CODE;
         // CODE is in the payload's half, so this cannot be refused.
@@ -164,7 +164,9 @@ impl Tiny {
         let rip = self.machine.registers().rip;
         Ok(match event {
             Event::Syscall if rip == CODE + 9 && self.at_right_level()? => None,
-            Event::Syscall => Some(ProbeFailure::Exit(format!("a system call at the wrong privilege level, RIP {rip:#x}"))),
+            Event::Syscall => {
+                Some(ProbeFailure::Exit(format!("a system call at the wrong privilege level, RIP {rip:#x}")))
+            }
             Event::Exception(exception) => Some(ProbeFailure::Exception { vector: exception.vector, rip }),
             Event::Crashed(exit) | Event::Broken(exit) => Some(ProbeFailure::Exit(exit.to_string())),
             Event::Interrupted => Some(ProbeFailure::Hung),
@@ -178,9 +180,12 @@ impl Tiny {
     }
 }
 
-fn map(machine: &mut Machine, address: u64, access: Access, content: &[u8]) -> Result<(), HostError> {
+/// Maps one page with `content` in it: what a tiny guest needs.
+pub(super) fn map_page(machine: &mut Machine, address: u64, access: Access, content: &[u8]) -> Result<(), HostError> {
     let (tables, frames, memory) = machine.space();
-    let (Some(page), Some(allocated)) = (Page::containing(address), frames.allocate()) else { return Ok(()) };
+    let (Some(page), Some(allocated)) = (Page::containing(address), frames.allocate()) else {
+        return Ok(());
+    };
     memory.write(allocated.frame.physical(), content)?;
     // PROBE_PAGES has room for the few tables that this takes; were it not so, the guest would fault and the probe would say so.
     let _ = tables.prepare(memory, frames, page)?;
@@ -190,7 +195,7 @@ fn map(machine: &mut Machine, address: u64, access: Access, content: &[u8]) -> R
 
 fn gate_works(device: &Device, gate: Gate) -> Result<Option<ProbeFailure>, HostError> {
     let mut tiny = Tiny::new(device, gate)?;
-    map(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
+    map_page(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
     for _ in 0..2 {
         let failure = tiny.rings()?;
         if failure.is_some() {
@@ -203,10 +208,13 @@ fn gate_works(device: &Device, gate: Gate) -> Result<Option<ProbeFailure>, HostE
 /// Write, make read-only, see the fault, make writable, see the write, unmap, see the fault.
 fn edits_are_seen(device: &Device, gate: Gate, by_toggle: bool) -> Result<Option<ProbeFailure>, HostError> {
     let mut tiny = Tiny::new(device, gate)?;
-    map(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
+    map_page(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
     let read_only = Access { read: true, write: false, execute: false };
-    let steps = [(None, false), (Some(read_only), true), (Some(Access::READ_WRITE), false), (Some(Access::default()), true)];
-    let Some(page) = Page::containing(DATA) else { return Ok(Some(ProbeFailure::Hung)) };
+    let steps =
+        [(None, false), (Some(read_only), true), (Some(Access::READ_WRITE), false), (Some(Access::default()), true)];
+    let Some(page) = Page::containing(DATA) else {
+        return Ok(Some(ProbeFailure::Hung));
+    };
     for (access, faults) in steps {
         if let Some(access) = access {
             let (tables, _, memory) = tiny.machine.space();

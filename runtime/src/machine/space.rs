@@ -25,12 +25,21 @@ pub(crate) struct Fault {
     pub(crate) address: u64,
 }
 
+/// [`PAGE_SIZE`] as iterators want it.
+const PAGE_STEP: usize = 4096;
+const _: () = assert!(PAGE_STEP as u64 == PAGE_SIZE, "the page size changed");
+
 /// Apart from the run's end and the host's own failures.
 pub(crate) type Populated = Result<(), OutOfMemory>;
 
 impl Machine {
     /// Gives every page of `range` that has none a frame of zeros, with `access`; all of them or none.
-    pub(crate) fn populate(&mut self, range: Range<u64>, access: Access, watch: &mut Watch) -> Result<Populated, Halted> {
+    pub(crate) fn populate(
+        &mut self,
+        range: Range<u64>,
+        access: Access,
+        watch: &mut Watch,
+    ) -> Result<Populated, Halted> {
         let (tables, frames, memory) = self.space();
         let mut needed = 0;
         let mut last_table = None;
@@ -60,7 +69,9 @@ impl Machine {
             if page.address().is_multiple_of(TABLE_SPAN) {
                 watch.check()?;
             }
-            let Some(allocated) = frames.allocate() else { return Ok(Err(OutOfMemory)) };
+            let Some(allocated) = frames.allocate() else {
+                return Ok(Err(OutOfMemory));
+            };
             if allocated.recycled {
                 memory.zero_page(allocated.frame.physical())?;
             }
@@ -121,7 +132,9 @@ impl Machine {
                 watch.check()?;
             }
             let Some(mapped) = tables.lookup(page) else { continue };
-            let Some(target) = Page::containing(to + (page.address() - range.start)) else { continue };
+            let Some(target) = Page::containing(to + (page.address() - range.start)) else {
+                continue;
+            };
             tables.unmap(memory, page)?;
             // Its table was prepared above, and unmapping reclaims none.
             let _ = tables.map(memory, target, mapped.frame, mapped.access)?;
@@ -152,7 +165,9 @@ impl Machine {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let at = address.wrapping_add(done as u64);
-            let Some((physical, inside)) = self.translate(at, |access| access.read) else { break };
+            let Some((physical, inside)) = self.translate(at, |access| access.read) else {
+                break;
+            };
             let count = inside.min(rest.len());
             let Some(piece) = rest.get_mut(..count) else { break };
             self.memory().read(physical, piece)?;
@@ -166,7 +181,9 @@ impl Machine {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let at = address.wrapping_add(done as u64);
-            let Some((physical, inside)) = self.translate(at, |access| access.write) else { break };
+            let Some((physical, inside)) = self.translate(at, |access| access.write) else {
+                break;
+            };
             let count = inside.min(rest.len());
             let Some(piece) = rest.get(..count) else { break };
             let (_, _, memory) = self.space();
@@ -181,8 +198,12 @@ impl Machine {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let at = address.wrapping_add(done as u64);
-            let Some((physical, inside)) = self.translate(at, |_| true) else { return Ok(Err(Fault { address: at })) };
-            let Some(piece) = rest.get(..inside.min(rest.len())) else { break };
+            let Some((physical, inside)) = self.translate(at, |_| true) else {
+                return Ok(Err(Fault { address: at }));
+            };
+            let Some(piece) = rest.get(..inside.min(rest.len())) else {
+                break;
+            };
             let (_, _, memory) = self.space();
             memory.write(physical, piece)?;
             done += piece.len();
@@ -206,10 +227,5 @@ impl Machine {
 
 /// The pages of a range that lie in the payload's half.
 fn pages(range: &Range<u64>) -> impl Iterator<Item = Page> + use<> {
-    range.clone().step_by(step(PAGE_SIZE)).filter_map(Page::containing)
-}
-
-/// A constant step for iterators.
-const fn step(bytes: u64) -> usize {
-    bytes as usize
+    range.clone().step_by(PAGE_STEP).filter_map(Page::containing)
 }

@@ -175,7 +175,8 @@ mod tests {
         assert_eq!(word(0), 2);
         assert_eq!((text(word(1)), text(word(2)), word(3)), ("prog".into(), "-x".into(), 0));
         assert_eq!((text(word(4)), word(5)), ("A=b".into(), 0));
-        let vector: Vec<_> = (6..).step_by(2).map(|index| (word(index), word(index + 1))).take_while(|pair| pair.0 != 0).collect();
+        let vector: Vec<_> =
+            (6..).step_by(2).map(|index| (word(index), word(index + 1))).take_while(|pair| pair.0 != 0).collect();
         let find = |key| vector.iter().find(|pair| pair.0 == key).unwrap().1;
         assert_eq!((find(AT_PHDR), find(AT_PHNUM), find(AT_ENTRY)), (0x40_0040, 4, 0x40_1000));
         assert_eq!(text(find(AT_EXECFN)), "/prog");
@@ -185,7 +186,8 @@ mod tests {
 
     #[test]
     fn more_arguments_than_linux_allows_are_refused_with_both_figures() {
-        let refused = lay_out(TOP, 1000, &strings(&["x".repeat(2000).as_str()]), &[], b"/prog", &AUXILIARY).unwrap_err();
+        let refused =
+            lay_out(TOP, 1000, &strings(&["x".repeat(2000).as_str()]), &[], b"/prog", &AUXILIARY).unwrap_err();
         assert!(refused.bytes > 2000 && refused.max == 1000);
     }
 }

@@ -36,10 +36,7 @@ pub(super) const PROGRAM_HEADER_BYTES: u16 = 56;
 const _: () = assert!(PROGRAM_HEADER_BYTES as usize == SIZEOF_PHDR, "see PROGRAM_HEADER_BYTES");
 
 /// How goblin is told that a structure is 64-bit little-endian.
-pub(super) const ELF64: Ctx = Ctx {
-    container: Container::Big,
-    le: container::Endian::Little,
-};
+pub(super) const ELF64: Ctx = Ctx { container: Container::Big, le: container::Endian::Little };
 
 /// An ELF header that is for us, with its program headers.
 pub(super) struct Elf {
@@ -99,40 +96,17 @@ fn header(bytes: &[u8]) -> Result<Header, ProgramError> {
         (EI_VERSION, ElfField::Version, EV_CURRENT),
     ] {
         if bytes.len() > at && ident(at) != wanted {
-            return Err(ProgramError::Unsupported {
-                field,
-                found: ident(at).into(),
-            });
+            return Err(ProgramError::Unsupported { field, found: ident(at).into() });
         }
     }
     let header = Header::parse(bytes).map_err(cut)?;
     let os_abi = ident(EI_OSABI);
     for (supported, field, found) in [
-        (
-            header.e_version == u32::from(EV_CURRENT),
-            ElfField::Version,
-            header.e_version,
-        ),
-        (
-            [ELFOSABI_NONE, ELFOSABI_LINUX].contains(&os_abi),
-            ElfField::OsAbi,
-            os_abi.into(),
-        ),
-        (
-            header.e_machine == EM_X86_64,
-            ElfField::Machine,
-            header.e_machine.into(),
-        ),
-        (
-            [ET_EXEC, ET_DYN].contains(&header.e_type),
-            ElfField::Type,
-            header.e_type.into(),
-        ),
-        (
-            header.e_phentsize == PROGRAM_HEADER_BYTES,
-            ElfField::ProgramHeaderSize,
-            header.e_phentsize.into(),
-        ),
+        (header.e_version == u32::from(EV_CURRENT), ElfField::Version, header.e_version),
+        ([ELFOSABI_NONE, ELFOSABI_LINUX].contains(&os_abi), ElfField::OsAbi, os_abi.into()),
+        (header.e_machine == EM_X86_64, ElfField::Machine, header.e_machine.into()),
+        ([ET_EXEC, ET_DYN].contains(&header.e_type), ElfField::Type, header.e_type.into()),
+        (header.e_phentsize == PROGRAM_HEADER_BYTES, ElfField::ProgramHeaderSize, header.e_phentsize.into()),
     ] {
         if !supported {
             return Err(ProgramError::Unsupported { field, found });
@@ -185,9 +159,5 @@ fn dynamic_entries(table: &[u8]) -> impl Iterator<Item = (u64, u64)> {
 }
 
 fn truncated(what: ElfPart, bytes: &[u8], offset: u64, size: u64) -> ProgramError {
-    ProgramError::Truncated {
-        what,
-        size: bytes.len() as u64,
-        needed: offset.saturating_add(size),
-    }
+    ProgramError::Truncated { what, size: bytes.len() as u64, needed: offset.saturating_add(size) }
 }

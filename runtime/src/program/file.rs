@@ -15,21 +15,12 @@ use super::error::ProgramError;
 
 /// All bytes of the regular file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
-    let failed = |source| ProgramError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .map_err(failed)?;
+    let failed = |source| ProgramError::Io { path: path.to_owned(), source };
+    let file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(ProgramError::NotAFile {
-            path: path.to_owned(),
-            found: metadata.file_type(),
-        });
+        return Err(ProgramError::NotAFile { path: path.to_owned(), found: metadata.file_type() });
     }
     check_size(metadata.len(), Program::MAX_FILE_BYTES)?;
     let bytes = read_at_most(file, metadata.len(), Program::MAX_FILE_BYTES).map_err(failed)?;
@@ -39,11 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
 
 /// Refuses `size` if it is above `max`.
 pub(super) fn check_size(size: u64, max: u64) -> Result<(), ProgramError> {
-    if size > max {
-        Err(ProgramError::TooLarge { size, max })
-    } else {
-        Ok(())
-    }
+    if size > max { Err(ProgramError::TooLarge { size, max }) } else { Ok(()) }
 }
 
 /// Reads to the end, or to the first byte beyond `max`. `expected` has to be at most `max`: it is reserved in one go.
@@ -51,9 +38,7 @@ fn read_at_most(source: impl Read, expected: u64, max: u64) -> io::Result<Vec<u8
     let mut bytes = Vec::new();
     // One byte more than expected, so that reading the end of the file does not make the vector grow.
     let reserve = usize::try_from(expected).unwrap_or(usize::MAX).saturating_add(1);
-    bytes
-        .try_reserve_exact(reserve)
-        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    bytes.try_reserve_exact(reserve).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     source.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -91,15 +76,9 @@ mod tests {
     #[test]
     fn a_file_above_the_cap_is_refused_before_it_is_read() {
         let scratch = Scratch::new("sparse");
-        File::create(&scratch.0)
-            .unwrap()
-            .set_len(Program::MAX_FILE_BYTES * 4)
-            .unwrap();
+        File::create(&scratch.0).unwrap().set_len(Program::MAX_FILE_BYTES * 4).unwrap();
         let error = read(&scratch.0).unwrap_err();
-        assert!(
-            matches!(error, ProgramError::TooLarge { size, .. } if size == Program::MAX_FILE_BYTES * 4),
-            "{error}"
-        );
+        assert!(matches!(error, ProgramError::TooLarge { size, .. } if size == Program::MAX_FILE_BYTES * 4), "{error}");
     }
 
     #[test]

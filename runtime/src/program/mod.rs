@@ -169,10 +169,7 @@ impl Program {
     /// The table is built by the first call, which takes some milliseconds for a program with many functions.
     #[must_use]
     pub fn symbol_at(&self, address: u64) -> Option<Symbol<'_>> {
-        let symbols = self
-            .0
-            .symbols
-            .get_or_init(|| Symbols::parse(&self.0.bytes, &self.0.segments));
+        let symbols = self.0.symbols.get_or_init(|| Symbols::parse(&self.0.bytes, &self.0.segments));
         symbols.resolve(&self.0.bytes, address)
     }
 
@@ -194,18 +191,8 @@ impl Program {
 
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            name,
-            kind,
-            entry,
-            segments,
-            ..
-        } = &*self.0;
-        write!(
-            f,
-            "Program({name:?}, {kind:?}, entry {entry:#x}, {} segments)",
-            segments.len()
-        )
+        let Inner { name, kind, entry, segments, .. } = &*self.0;
+        write!(f, "Program({name:?}, {kind:?}, entry {entry:#x}, {} segments)", segments.len())
     }
 }
 
@@ -251,13 +238,7 @@ impl ProgramOptions {
 
     fn validate(self, name: Option<String>, bytes: Vec<u8>) -> Result<Program, ProgramError> {
         file::check_size(bytes.len() as u64, Program::MAX_FILE_BYTES)?;
-        let Elf {
-            kind,
-            entry,
-            headers_offset,
-            headers_count,
-            headers,
-        } = Elf::parse(&bytes)?;
+        let Elf { kind, entry, headers_offset, headers_count, headers } = Elf::parse(&bytes)?;
         let bytes = Arc::new(bytes);
         let (segments, alignment) = segments::check(&bytes, &headers, kind, self.write_execute)?;
         let starts_in = |segment: &Segment| {
@@ -270,9 +251,7 @@ impl ProgramOptions {
         // Only what is loaded counts, as for Linux: PT_PHDR may claim any address.
         let size = u64::from(headers_count) * u64::from(PROGRAM_HEADER_BYTES);
         let headers = ProgramHeaders {
-            address: segments
-                .iter()
-                .find_map(|segment| segment.address_of(headers_offset, size)),
+            address: segments.iter().find_map(|segment| segment.address_of(headers_offset, size)),
             count: headers_count,
             entry_size: PROGRAM_HEADER_BYTES,
         };

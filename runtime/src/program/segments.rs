@@ -28,10 +28,7 @@ use super::{Kind, Program};
 /// Segments end below this: the last 4 GiB of the payload's half stay free for its stack and what is placed beside it.
 const SEGMENTS_END: u64 = 0x7fff_0000_0000;
 
-const _: () = assert!(
-    SEGMENTS_END.is_multiple_of(PAGE_SIZE) && SEGMENTS_END < USER_END,
-    "see SEGMENTS_END"
-);
+const _: () = assert!(SEGMENTS_END.is_multiple_of(PAGE_SIZE) && SEGMENTS_END < USER_END, "see SEGMENTS_END");
 
 /// What a program may do with the pages of a segment. The processor cannot write without reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,9 +45,7 @@ impl fmt::Display for Protection {
     /// As in `/proc/self/maps`: `r-x`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters = [(self.read, "r"), (self.write, "w"), (self.execute, "x")];
-        letters
-            .into_iter()
-            .try_for_each(|(set, letter)| f.write_str(if set { letter } else { "-" }))
+        letters.into_iter().try_for_each(|(set, letter)| f.write_str(if set { letter } else { "-" }))
     }
 }
 
@@ -137,16 +132,9 @@ pub(super) fn check(
             continue;
         }
         if segments.len() == Program::MAX_SEGMENTS {
-            return Err(ProgramError::TooManySegments {
-                max: Program::MAX_SEGMENTS,
-            });
+            return Err(ProgramError::TooManySegments { max: Program::MAX_SEGMENTS });
         }
-        let fault = |fault| ProgramError::Segment {
-            index,
-            address: header.p_vaddr,
-            size: header.p_memsz,
-            fault,
-        };
+        let fault = |fault| ProgramError::Segment { index, address: header.p_vaddr, size: header.p_memsz, fault };
         segments.push(segment(bytes, index, header, kind, allow_write_execute).map_err(fault)?);
         alignment = alignment.max(header.p_align);
     }
@@ -165,17 +153,13 @@ pub(super) fn check(
     }
     let size = match (segments.first(), segments.last()) {
         (Some(first), Some(last)) if kind == Kind::StaticPie => last.pages().end.saturating_sub(first.pages().start),
-        (Some(_), Some(_)) => segments
-            .iter()
-            .map(Segment::pages)
-            .fold(0, |sum: u64, pages| sum.saturating_add(pages.end - pages.start)),
+        (Some(_), Some(_)) => {
+            segments.iter().map(Segment::pages).fold(0, |sum: u64, pages| sum.saturating_add(pages.end - pages.start))
+        }
         _ => return Err(ProgramError::NoSegments),
     };
     if size > PAYLOAD_MAX_BYTES {
-        return Err(ProgramError::ImageTooLarge {
-            size,
-            max: PAYLOAD_MAX_BYTES,
-        });
+        return Err(ProgramError::ImageTooLarge { size, max: PAYLOAD_MAX_BYTES });
     }
     Ok((segments, alignment))
 }
@@ -188,46 +172,24 @@ fn segment(
     kind: Kind,
     allow_write_execute: bool,
 ) -> Result<Segment, SegmentFault> {
-    let &ProgramHeader {
-        p_flags,
-        p_offset,
-        p_vaddr,
-        p_filesz,
-        p_memsz,
-        p_align,
-        ..
-    } = header;
-    let protection = Protection {
-        read: p_flags & PF_R != 0,
-        write: p_flags & PF_W != 0,
-        execute: p_flags & PF_X != 0,
-    };
+    let &ProgramHeader { p_flags, p_offset, p_vaddr, p_filesz, p_memsz, p_align, .. } = header;
+    let protection = Protection { read: p_flags & PF_R != 0, write: p_flags & PF_W != 0, execute: p_flags & PF_X != 0 };
     if p_filesz > p_memsz {
         return Err(SegmentFault::Sizes { size: p_filesz });
     }
     if p_align > Program::MAX_ALIGNMENT || (p_align != 0 && !p_align.is_power_of_two()) {
-        return Err(SegmentFault::Alignment {
-            alignment: p_align,
-            max: Program::MAX_ALIGNMENT,
-        });
+        return Err(SegmentFault::Alignment { alignment: p_align, max: Program::MAX_ALIGNMENT });
     }
     // The linker places a position-independent program at 0; the loader will move it up.
     let start = if kind == Kind::StaticPie { 0 } else { USER_START };
     let end = p_vaddr.checked_add(p_memsz);
     if p_vaddr < start || end.is_none_or(|end| end > SEGMENTS_END) {
-        return Err(SegmentFault::OutsideMemory {
-            start,
-            end: SEGMENTS_END,
-        });
+        return Err(SegmentFault::OutsideMemory { start, end: SEGMENTS_END });
     }
     // A segment of zeros alone has no place in the file, whatever its header says.
     let mut file = 0..0;
     if p_filesz != 0 {
-        let outside = SegmentFault::OutsideFile {
-            offset: p_offset,
-            size: p_filesz,
-            file: bytes.len() as u64,
-        };
+        let outside = SegmentFault::OutsideFile { offset: p_offset, size: p_filesz, file: bytes.len() as u64 };
         let data = part(bytes, p_offset, p_filesz).ok_or(outside)?;
         if p_vaddr % PAGE_SIZE != p_offset % PAGE_SIZE {
             return Err(SegmentFault::Congruence { offset: p_offset });
@@ -238,14 +200,7 @@ fn segment(
     if protection.write && protection.execute && !allow_write_execute {
         return Err(SegmentFault::WriteExecute);
     }
-    Ok(Segment {
-        index,
-        address: p_vaddr,
-        memory_size: p_memsz,
-        protection,
-        file,
-        bytes: Arc::clone(bytes),
-    })
+    Ok(Segment { index, address: p_vaddr, memory_size: p_memsz, protection, file, bytes: Arc::clone(bytes) })
 }
 
 /// The start of the page that holds `address`.

@@ -84,42 +84,27 @@ impl Symbols {
     /// The function that `address` belongs to.
     pub(super) fn resolve<'a>(&self, bytes: &'a [u8], address: u64) -> Option<Symbol<'a>> {
         let after = self.spans.partition_point(|span| span.start <= address);
-        let span = self
-            .spans
-            .get(after.checked_sub(1)?)
-            .filter(|span| address < span.end)?;
+        let span = self.spans.get(after.checked_sub(1)?).filter(|span| address < span.end)?;
         let name = name(bytes.get(self.names.clone())?, span.name, MAX_NAME_BYTES);
-        Some(Symbol {
-            name,
-            offset: address.checked_sub(span.function)?,
-        })
+        Some(Symbol { name, offset: address.checked_sub(span.function)? })
     }
 
     fn of_section(bytes: &[u8], sections: &[SectionHeader], kind: u32, segments: &[Segment]) -> Option<Self> {
         let table = sections.iter().find(|section| section.sh_type == kind)?;
-        let names = sections
-            .get(usize::try_from(table.sh_link).ok()?)
-            .filter(|section| section.sh_type == SHT_STRTAB)?;
+        let names =
+            sections.get(usize::try_from(table.sh_link).ok()?).filter(|section| section.sh_type == SHT_STRTAB)?;
         let strings = part(bytes, names.sh_offset, names.sh_size)?;
         let symbols = part(bytes, table.sh_offset, table.sh_size).filter(|_| table.sh_entsize == SIZEOF_SYM as u64)?;
         let symbols = Symtab::parse(symbols, 0, MAX_SYMBOLS.min(symbols.len() / SIZEOF_SYM), ELF64).ok()?;
-        let functions = symbols
-            .iter()
-            .filter_map(|symbol| function(&symbol, strings, segments))
-            .take(MAX_FUNCTIONS);
+        let functions = symbols.iter().filter_map(|symbol| function(&symbol, strings, segments)).take(MAX_FUNCTIONS);
         let start = usize::try_from(names.sh_offset).ok()?;
-        Some(Self {
-            spans: flatten(functions.collect()),
-            names: start..start.saturating_add(strings.len()),
-        })
+        Some(Self { spans: flatten(functions.collect()), names: start..start.saturating_add(strings.len()) })
     }
 }
 
 /// The section headers, at most as many as 16 bits count.
 fn sections(bytes: &[u8]) -> Option<Vec<SectionHeader>> {
-    let header = Header::parse(bytes)
-        .ok()
-        .filter(|header| usize::from(header.e_shentsize) == SIZEOF_SHDR)?;
+    let header = Header::parse(bytes).ok().filter(|header| usize::from(header.e_shentsize) == SIZEOF_SHDR)?;
     let count = usize::from(header.e_shnum);
     let table = part(bytes, header.e_shoff, (count * SIZEOF_SHDR) as u64).filter(|table| !table.is_empty())?;
     SectionHeader::parse_from(table, 0, count, ELF64).ok()
@@ -144,17 +129,11 @@ fn function(symbol: &Sym, names: &[u8], segments: &[Segment]) -> Option<Function
         return None;
     }
     let address = symbol.st_value;
-    let segment = segments.get(
-        segments
-            .partition_point(|segment| segment.address() <= address)
-            .checked_sub(1)?,
-    )?;
+    let segment = segments.get(segments.partition_point(|segment| segment.address() <= address).checked_sub(1)?)?;
     if !segment.protection().execute || address >= segment.end() {
         return None;
     }
-    let text = Name::try_from(symbol.st_name)
-        .ok()
-        .filter(|&at| !name(names, at, char::MAX.len_utf8()).is_empty())?;
+    let text = Name::try_from(symbol.st_name).ok().filter(|&at| !name(names, at, char::MAX.len_utf8()).is_empty())?;
     let sizeless = symbol.st_size == 0;
     let size = if sizeless { u64::MAX } else { symbol.st_size };
     let binding = match symbol.st_bind() {
@@ -187,21 +166,10 @@ fn flatten(mut functions: Vec<Function>) -> Vec<Span> {
     let mut open: Vec<Function> = Vec::new();
     let mut done = 0;
     let mut complete = |open: &mut Vec<Function>, limit: u64| {
-        while let Some(&Function {
-            address,
-            end: Reverse(end),
-            name,
-            ..
-        }) = open.last()
-        {
+        while let Some(&Function { address, end: Reverse(end), name, .. }) = open.last() {
             let stop = end.min(limit);
             if done < stop {
-                spans.push(Span {
-                    start: done,
-                    end: stop,
-                    function: address,
-                    name,
-                });
+                spans.push(Span { start: done, end: stop, function: address, name });
                 done = stop;
             }
             if end > limit {
@@ -222,16 +190,7 @@ fn flatten(mut functions: Vec<Function>) -> Vec<Span> {
 
 /// The printable UTF-8 that stands at `at`, up to a NUL or `max` bytes.
 fn name(names: &[u8], at: Name, max: usize) -> &str {
-    let rest = usize::try_from(at)
-        .ok()
-        .and_then(|at| names.get(at..))
-        .unwrap_or_default();
-    let text = rest
-        .get(..max)
-        .unwrap_or(rest)
-        .utf8_chunks()
-        .next()
-        .map(|chunk| chunk.valid())
-        .unwrap_or_default();
+    let rest = usize::try_from(at).ok().and_then(|at| names.get(at..)).unwrap_or_default();
+    let text = rest.get(..max).unwrap_or(rest).utf8_chunks().next().map(|chunk| chunk.valid()).unwrap_or_default();
     text.split(char::is_control).next().unwrap_or_default()
 }

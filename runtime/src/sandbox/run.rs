@@ -37,11 +37,26 @@ pub(crate) struct Job {
     pub(crate) program: Program,
     pub(crate) arguments: Vec<Vec<u8>>,
     pub(crate) environment: Vec<Vec<u8>>,
-    pub(crate) files: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) files: Vec<Placed>,
     pub(crate) limits: Limits,
     pub(crate) call: Call,
     /// Ends it as well as the call's own token: a child's.
     pub(crate) kill: Option<CancelToken>,
+}
+
+/// Something in the program's file system before it starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub(crate) path: Vec<u8>,
+    pub(crate) content: Content,
+}
+
+/// What it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    File(Vec<u8>),
+    Directory,
+    Symlink(Vec<u8>),
 }
 
 /// How it ended and what it cost.
@@ -87,8 +102,12 @@ pub(crate) fn run(
         Err(NotStarted::OutOfMemory) => {
             return Err(RunError::TooLittleMemory { limit: job.limits.memory_bytes() });
         }
-        Err(NotStarted::TooLarge(size)) => return Err(RunError::TooManyArguments { bytes: size.bytes, max: size.max }),
-        Err(NotStarted::File(error)) => return Err(RunError::File { reason: error.to_string() }),
+        Err(NotStarted::TooLarge(size)) => {
+            return Err(RunError::TooManyArguments { bytes: size.bytes, max: size.max });
+        }
+        Err(NotStarted::File(error)) => {
+            return Err(RunError::File { reason: error.to_string() });
+        }
         Err(NotStarted::Refused(refusal)) => refusal,
     };
     let end = match refused {
@@ -137,8 +156,13 @@ fn start(
         features: probe.features(),
     };
     let mut process = Process::new(&loaded, &start)?;
-    for (path, bytes) in &job.files {
-        process.files.insert(path, bytes.clone(), 0o644).map_err(NotStarted::File)?;
+    for Placed { path, content } in &job.files {
+        match content {
+            Content::File(bytes) => process.files.insert(path, bytes.clone(), 0o644),
+            Content::Directory => process.files.insert_directory(path, 0o755),
+            Content::Symlink(target) => process.files.insert_symlink(path, target),
+        }
+        .map_err(NotStarted::File)?;
     }
     Kernel { process: &mut process, machine, watch, streams }.start(&loaded, &start)?;
     Ok(process)

@@ -74,7 +74,8 @@ impl Device {
     }
 
     fn open() -> Result<Self, HostError> {
-        let device = seam::raw(HostCall::OpenDevice, || Ok(Kvm::new()?)).map_err(|source| HostError::NoDevice { source })?;
+        let device =
+            seam::raw(HostCall::OpenDevice, || Ok(Kvm::new()?)).map_err(|source| HostError::NoDevice { source })?;
         let version = device.get_api_version();
         if version != API_VERSION {
             return Err(HostError::ApiVersion { version });
@@ -92,7 +93,11 @@ impl Device {
     pub(crate) fn capabilities(&self) -> Vec<Capability> {
         CAPABILITIES
             .iter()
-            .map(|&(name, cap, required)| Capability { name, value: self.kvm.check_extension_raw(libc::c_ulong::from(cap)), required })
+            .map(|&(name, cap, required)| Capability {
+                name,
+                value: self.kvm.check_extension_raw(libc::c_ulong::from(cap)),
+                required,
+            })
             .collect()
     }
 

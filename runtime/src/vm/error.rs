@@ -47,7 +47,9 @@ pub enum HostError {
         exit: String,
     },
     /// The process forked after the virtual machine was made; KVM serves only the process that made it.
-    #[error("this virtual machine belongs to process {owner}, and this is its fork {current}: make sandboxes after forking")]
+    #[error(
+        "this virtual machine belongs to process {owner}, and this is its fork {current}: make sandboxes after forking"
+    )]
     Forked {
         /// The process that made it.
         owner: u32,
@@ -89,7 +91,9 @@ pub enum ProbeFailure {
 
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::NotFound => "load the module (modprobe kvm_intel, kvm_amd or kvm_pvm), or enable nested virtualization",
+        io::ErrorKind::NotFound => {
+            "load the module (modprobe kvm_intel, kvm_amd or kvm_pvm), or enable nested virtualization"
+        }
         io::ErrorKind::PermissionDenied => "join its group (usermod -aG kvm $USER, then log in again)",
         _ => "see `ampoule doctor`",
     }
@@ -97,7 +101,9 @@ fn advice(source: &io::Error) -> &'static str {
 
 fn call_advice(call: HostCall, source: &io::Error) -> &'static str {
     match (call, source.raw_os_error()) {
-        (_, Some(libc::EMFILE)) => "; the process is out of file descriptors: raise `ulimit -n` (a running sandbox takes two)",
+        (_, Some(libc::EMFILE)) => {
+            "; the process is out of file descriptors: raise `ulimit -n` (a running sandbox takes two)"
+        }
         (_, Some(libc::ENFILE)) => "; the system is out of file descriptors: raise fs.file-max",
         (_, Some(libc::ENOMEM)) => "; the host is out of memory: run fewer sandboxes or smaller ones",
         (HostCall::TimerCreate, Some(libc::EAGAIN)) => "; the user is out of pending signals: raise `ulimit -i`",

@@ -56,13 +56,17 @@ impl Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PortOut { port, size, count } => write!(f, "KVM_EXIT_IO (out, port {port:#x}, {count} × {size} bytes)"),
+            Self::PortOut { port, size, count } => {
+                write!(f, "KVM_EXIT_IO (out, port {port:#x}, {count} × {size} bytes)")
+            }
             Self::PortIn { port, size, count } => write!(f, "KVM_EXIT_IO (in, port {port:#x}, {count} × {size} bytes)"),
             Self::MmioRead { address, len } => write!(f, "KVM_EXIT_MMIO (read of {len} bytes at {address:#x})"),
             Self::MmioWrite { address, len } => write!(f, "KVM_EXIT_MMIO (write of {len} bytes at {address:#x})"),
             Self::Halt => f.write_str("KVM_EXIT_HLT"),
             Self::Shutdown => f.write_str("KVM_EXIT_SHUTDOWN (triple fault)"),
-            Self::FailEntry { reason, cpu } => write!(f, "KVM_EXIT_FAIL_ENTRY (hardware reason {reason:#x}, CPU {cpu})"),
+            Self::FailEntry { reason, cpu } => {
+                write!(f, "KVM_EXIT_FAIL_ENTRY (hardware reason {reason:#x}, CPU {cpu})")
+            }
             Self::InternalError { suberror, data } => {
                 write!(f, "KVM_EXIT_INTERNAL_ERROR (suberror {suberror}, data {data:#x?})")
             }

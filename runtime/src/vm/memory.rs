@@ -48,8 +48,10 @@ impl Mapping {
             if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start) }
         })
         .map_err(|source| HostError::Call { call: HostCall::Map, source })?;
-        let start = NonNull::new(start.cast::<u8>())
-            .ok_or_else(|| HostError::Call { call: HostCall::Map, source: io::Error::from(io::ErrorKind::AddrNotAvailable) })?;
+        let start = NonNull::new(start.cast::<u8>()).ok_or_else(|| HostError::Call {
+            call: HostCall::Map,
+            source: io::Error::from(io::ErrorKind::AddrNotAvailable),
+        })?;
         let mapping = Self { start, len };
         for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
             seam::call(HostCall::Advise, || {
@@ -103,16 +105,15 @@ pub(crate) struct GuestMemory {
 impl GuestMemory {
     /// Reserves memory for all slots. Pages are zero, and cost nothing until they are touched.
     pub(crate) fn new(geometry: Geometry) -> Result<Self, HostError> {
-        let sizes = [layout::KERNEL_PAGES, geometry.table_pages, geometry.payload_pages].map(|pages| pages * layout::PAGE_SIZE);
+        let sizes =
+            [layout::KERNEL_PAGES, geometry.table_pages, geometry.payload_pages].map(|pages| pages * layout::PAGE_SIZE);
         let bases = [layout::KERNEL_BASE, layout::TABLES_BASE, layout::PAYLOAD_BASE];
         let too_large = || HostError::Call { call: HostCall::Map, source: io::Error::from_raw_os_error(libc::ENOMEM) };
         let mut offset = 0_usize;
-        let mut number = 0;
         let mut slots = [Slot { number: 0, base: 0, bytes: 0, offset: 0 }; 3];
-        for ((slot, base), bytes) in slots.iter_mut().zip(bases).zip(sizes) {
+        for (number, ((slot, base), bytes)) in (0..).zip(slots.iter_mut().zip(bases).zip(sizes)) {
             *slot = Slot { number, base, bytes, offset };
             offset = usize::try_from(bytes).ok().and_then(|bytes| offset.checked_add(bytes)).ok_or_else(too_large)?;
-            number += 1;
         }
         let words = usize::try_from(geometry.payload_pages.div_ceil(64)).map_err(|_| too_large())?;
         Ok(Self { mapping: Mapping::new(offset)?, slots, written: vec![0; words] })
@@ -169,7 +170,10 @@ impl GuestMemory {
     /// True if the host wrote this payload page (by its index in the slot).
     #[cfg(test)]
     pub(crate) fn is_marked(&self, page: u64) -> bool {
-        usize::try_from(page / 64).ok().and_then(|word| self.written.get(word)).is_some_and(|word| word >> (page % 64) & 1 == 1)
+        usize::try_from(page / 64)
+            .ok()
+            .and_then(|word| self.written.get(word))
+            .is_some_and(|word| word >> (page % 64) & 1 == 1)
     }
 
     fn range(&self, start: u64, len: usize) -> Result<VolatileSlice<'_>, HostError> {
@@ -181,7 +185,9 @@ impl GuestMemory {
         }) else {
             return Err(out_of_range);
         };
-        let Ok(inside) = usize::try_from(inside) else { return Err(out_of_range) };
+        let Ok(inside) = usize::try_from(inside) else {
+            return Err(out_of_range);
+        };
         // SAFETY: `slot.offset + inside + len` is within the mapping: `new` laid the slots out inside it, and `inside + len` was just
         // checked against the slot's size.
         let host = unsafe { self.mapping.start.add(slot.offset + inside) };
@@ -191,7 +197,9 @@ impl GuestMemory {
     }
 
     fn mark(&mut self, start: u64, len: usize) {
-        let Some(inside) = start.checked_sub(layout::PAYLOAD_BASE) else { return };
+        let Some(inside) = start.checked_sub(layout::PAYLOAD_BASE) else {
+            return;
+        };
         if len == 0 {
             return;
         }

@@ -136,7 +136,9 @@ impl Vcpu for KvmVcpu {
                 Some(libc::EINTR | libc::EAGAIN) => Exit::Interrupted,
                 Some(libc::EFAULT) => Exit::MemoryFault,
                 Some(libc::EHWPOISON) => Exit::HardwarePoison,
-                _ => return Err(HostError::Call { call: HostCall::Run, source: error }),
+                _ => {
+                    return Err(HostError::Call { call: HostCall::Run, source: error });
+                }
             },
         };
         let run = self.fd.get_kvm_run();

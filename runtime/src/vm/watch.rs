@@ -176,7 +176,9 @@ impl Watch {
             match seam::raw(HostCall::Poll, || Ok(rustix::event::poll(&mut polled, Some(&timeout))?)) {
                 Ok(_) => {}
                 Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => continue,
-                Err(source) => return Err(HostError::Call { call: HostCall::Poll, source }.into()),
+                Err(source) => {
+                    return Err(HostError::Call { call: HostCall::Poll, source }.into());
+                }
             }
             let mut polled = polled.iter();
             if polled.next().is_some_and(|notice| !notice.revents().is_empty()) {
@@ -188,11 +190,6 @@ impl Watch {
                 return Ok(Woken::Ready);
             }
         }
-    }
-
-    /// The wall deadline, for who waits elsewhere.
-    pub(crate) fn wall_deadline(&self) -> Nanos {
-        self.wall_deadline
     }
 
     /// Wall time since the run began.

@@ -126,21 +126,9 @@ impl Descriptors {
             next_description: DescriptionId(0),
             limit: i32::from(limit),
         };
-        let streams = [
-            (Stream::Stdin, 0),
-            (Stream::Stdout, O_WRONLY),
-            (Stream::Stderr, O_WRONLY),
-        ];
+        let streams = [(Stream::Stdin, 0), (Stream::Stdout, O_WRONLY), (Stream::Stderr, O_WRONLY)];
         for (number, (stream, status)) in (0..).zip(streams) {
-            table.place(
-                number,
-                Description {
-                    object: Object::Stream(stream),
-                    status,
-                    offset: 0,
-                },
-                false,
-            );
+            table.place(number, Description { object: Object::Stream(stream), status, offset: 0 }, false);
         }
         table
     }
@@ -150,9 +138,7 @@ impl Descriptors {
     /// # Errors
     /// `EBADF` if there is none.
     pub(crate) fn get(&self, descriptor: i32) -> Result<&Description, Errno> {
-        self.descriptions
-            .get(&self.slot(descriptor)?.description)
-            .ok_or(Errno::BADF)
+        self.descriptions.get(&self.slot(descriptor)?.description).ok_or(Errno::BADF)
     }
 
     /// The description behind a descriptor, to be changed.
@@ -166,9 +152,7 @@ impl Descriptors {
 
     /// Whether anything open is this inode.
     pub(crate) fn hold(&self, inode: InodeId) -> bool {
-        self.descriptions
-            .values()
-            .any(|description| description.object.inode() == Some(inode))
+        self.descriptions.values().any(|description| description.object.inode() == Some(inode))
     }
 
     /// The lowest number that is free.
@@ -185,15 +169,7 @@ impl Descriptors {
     /// `EMFILE` if there is none.
     pub(crate) fn open(&mut self, object: Object, status: u32, close_on_exec: bool) -> Result<i32, Errno> {
         let descriptor = self.lowest_free()?;
-        self.place(
-            descriptor,
-            Description {
-                object,
-                status,
-                offset: 0,
-            },
-            close_on_exec,
-        );
+        self.place(descriptor, Description { object, status, offset: 0 }, close_on_exec);
         Ok(descriptor)
     }
 
@@ -206,10 +182,7 @@ impl Descriptors {
         if self.slots.values().any(|other| other.description == slot.description) {
             return Ok(None);
         }
-        Ok(self
-            .descriptions
-            .remove(&slot.description)
-            .map(|description| description.object))
+        Ok(self.descriptions.remove(&slot.description).map(|description| description.object))
     }
 
     /// `dup`: the lowest free number, sharing the description.
@@ -219,13 +192,7 @@ impl Descriptors {
     pub(crate) fn dup(&mut self, old: i32) -> Result<i32, Errno> {
         let description = self.slot(old)?.description;
         let descriptor = self.lowest_free()?;
-        self.slots.insert(
-            descriptor,
-            Slot {
-                description,
-                close_on_exec: false,
-            },
-        );
+        self.slots.insert(descriptor, Slot { description, close_on_exec: false });
         Ok(descriptor)
     }
 
@@ -236,10 +203,7 @@ impl Descriptors {
     pub(crate) fn dup2(&mut self, old: i32, new: i32) -> Result<Duplicate, Errno> {
         if old == new {
             self.slot(old)?;
-            return Ok(Duplicate {
-                descriptor: new,
-                closed: None,
-            });
+            return Ok(Duplicate { descriptor: new, closed: None });
         }
         self.dup3(old, new, 0)
     }
@@ -257,17 +221,8 @@ impl Descriptors {
         }
         let description = self.slot(old)?.description;
         let closed = self.close(new).unwrap_or(None);
-        self.slots.insert(
-            new,
-            Slot {
-                description,
-                close_on_exec: flags & O_CLOEXEC != 0,
-            },
-        );
-        Ok(Duplicate {
-            descriptor: new,
-            closed,
-        })
+        self.slots.insert(new, Slot { description, close_on_exec: flags & O_CLOEXEC != 0 });
+        Ok(Duplicate { descriptor: new, closed })
     }
 
     /// `fcntl`, as far as descriptors go: `F_DUPFD`, `F_DUPFD_CLOEXEC`, `F_GETFD`, `F_SETFD`, `F_GETFL`, and `F_SETFL`, which can
@@ -313,21 +268,13 @@ impl Descriptors {
 
     fn lowest_free_from(&self, from: i32) -> Result<i32, Errno> {
         let mut taken = self.slots.range(from..).map(|(number, _)| *number);
-        (from..self.limit)
-            .find(|number| taken.next() != Some(*number))
-            .ok_or(Errno::MFILE)
+        (from..self.limit).find(|number| taken.next() != Some(*number)).ok_or(Errno::MFILE)
     }
 
     fn place(&mut self, descriptor: i32, description: Description, close_on_exec: bool) {
         let id = self.next_description;
         self.next_description = DescriptionId(id.0.wrapping_add(1));
         self.descriptions.insert(id, description);
-        self.slots.insert(
-            descriptor,
-            Slot {
-                description: id,
-                close_on_exec,
-            },
-        );
+        self.slots.insert(descriptor, Slot { description: id, close_on_exec });
     }
 }

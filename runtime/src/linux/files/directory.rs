@@ -78,10 +78,7 @@ impl Directory {
 
     /// The name that leads to `inode`.
     pub(crate) fn name_of(&self, inode: InodeId) -> Option<&[u8]> {
-        self.names
-            .iter()
-            .find(|(_, entry)| entry.inode == inode)
-            .map(|(name, _)| name.as_ref())
+        self.names.iter().find(|(_, entry)| entry.inode == inode).map(|(name, _)| name.as_ref())
     }
 
     /// Names from `position` on, oldest first, each with its own position.
@@ -102,10 +99,7 @@ mod tests {
     use super::*;
 
     fn listed(directory: &Directory, from: u64) -> Vec<(u64, &[u8])> {
-        directory
-            .names_from(from)
-            .map(|(position, name, _)| (position, name))
-            .collect()
+        directory.names_from(from).map(|(position, name, _)| (position, name)).collect()
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) enum Device {
 }
 
 impl Device {
-    /// `st_rdev`: Linux's major number 1 and the device's minor one.
+    /// `st_rdev`: Linux's major number 1 and the device's minor one; both random devices are `urandom`.
     pub(crate) const fn number(self) -> u64 {
         match self {
             Self::Null => 0x103,

@@ -75,10 +75,7 @@ impl Files {
     /// [`InsertError`]; nothing has changed then.
     pub(crate) fn insert_symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), InsertError> {
         if target.is_empty() || target.len() > PATH_BYTES || target.contains(&0) {
-            return Err(InsertError::Target {
-                path: readable(path),
-                len: target.len(),
-            });
+            return Err(InsertError::Target { path: readable(path), len: target.len() });
         }
         self.tree_mut().insert(path, New::Symlink(target), 0o777)
     }
@@ -153,21 +150,11 @@ impl Tree {
             depth += 1;
         }
         let missing = names.get(depth..).unwrap_or_default();
-        let bytes = missing
-            .iter()
-            .fold(new.bytes(), |sum, name| sum.saturating_add(name.len()));
-        let no_room = InsertError::Quota {
-            path: readable(path),
-            bytes,
-            inodes: missing.len(),
-            left: self.left(),
-        };
+        let bytes = missing.iter().fold(new.bytes(), |sum, name| sum.saturating_add(name.len()));
+        let no_room = InsertError::Quota { path: readable(path), bytes, inodes: missing.len(), left: self.left() };
         let in_the_way = InsertError::InTheWay {
             path: readable(path),
-            at: names
-                .iter()
-                .take(depth)
-                .fold(String::new(), |at, name| at + "/" + &readable(name)),
+            at: names.iter().take(depth).fold(String::new(), |at, name| at + "/" + &readable(name)),
         };
         let Some((last, parents)) = missing.split_last() else {
             return match (&self.inode(found).map_err(|_| in_the_way.clone())?.node, new) {
@@ -199,10 +186,7 @@ fn names_of(path: &[u8]) -> Result<Vec<&[u8]>, InsertError> {
     if !path.starts_with(b"/") || path.ends_with(b"/") || path.contains(&0) {
         return Err(bad());
     }
-    let names = path
-        .split(|byte| *byte == b'/')
-        .filter(|name| !matches!(*name, b"" | b"."))
-        .collect::<Vec<_>>();
+    let names = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect::<Vec<_>>();
     if names.is_empty() || names.iter().any(|name| *name == b"..") {
         return Err(bad());
     }

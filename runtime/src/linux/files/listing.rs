@@ -47,25 +47,16 @@ impl Files {
         let position = description.offset;
         let dots: [(u64, &[u8], InodeId); 2] = [(0, b".", inode), (1, b"..", directory.parent())];
         let names = directory.names_from(position.max(Directory::FIRST_POSITION));
-        Ok(dots
-            .into_iter()
-            .filter(move |(at, ..)| *at >= position)
-            .chain(names)
-            .filter_map(|(at, name, inode)| {
-                let kind = match self.tree.inode(inode).ok()?.node {
-                    Node::File(_) => DT_REG,
-                    Node::Directory(_) => DT_DIR,
-                    Node::Symlink(_) => DT_LNK,
-                    Node::Device(_) => DT_CHR,
-                };
-                let next = i64::try_from(at.checked_add(1)?).ok()?;
-                Some(ListedName {
-                    ino: inode.number(),
-                    next,
-                    kind,
-                    name,
-                })
-            }))
+        Ok(dots.into_iter().filter(move |(at, ..)| *at >= position).chain(names).filter_map(|(at, name, inode)| {
+            let kind = match self.tree.inode(inode).ok()?.node {
+                Node::File(_) => DT_REG,
+                Node::Directory(_) => DT_DIR,
+                Node::Symlink(_) => DT_LNK,
+                Node::Device(_) => DT_CHR,
+            };
+            let next = i64::try_from(at.checked_add(1)?).ok()?;
+            Some(ListedName { ino: inode.number(), next, kind, name })
+        }))
     }
 
     /// `getdents64`, second step: the names before position `next` have reached the guest.

@@ -32,9 +32,7 @@ mod tree;
 mod walk;
 
 pub(crate) use descriptors::{Object, Stream};
-pub(crate) use inode::Device;
 pub(crate) use insert::InsertError;
-pub(crate) use listing::ListedName;
 pub(crate) use stat::Stat;
 pub(crate) use transfer::{Sink, Source};
 pub(crate) use tree::Quota;
@@ -44,9 +42,6 @@ use descriptors::Descriptors;
 use inode::InodeId;
 use tree::Tree;
 use walk::check_path;
-
-/// How many descriptors a guest gets unless the embedder says otherwise.
-pub(crate) const DEFAULT_OPEN_FILES: u16 = 256;
 
 /// The file half of a guest's personality.
 ///

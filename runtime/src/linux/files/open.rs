@@ -25,10 +25,7 @@ struct Request {
 
 impl Request {
     fn new(flags: u32, permissions: u32) -> Result<Self, Errno> {
-        let request = Self {
-            flags: flags & O_KNOWN,
-            permissions: permissions & S_IALLUGO,
-        };
+        let request = Self { flags: flags & O_KNOWN, permissions: permissions & S_IALLUGO };
         if request.has(O_PATH) || request.has(O_CREAT) && request.has(O_DIRECTORY) {
             return Err(Errno::INVAL);
         }
@@ -54,11 +51,7 @@ impl Request {
     }
 
     fn final_link(self) -> FinalLink {
-        if self.has(O_NOFOLLOW) || self.has(O_CREAT) && self.has(O_EXCL) {
-            FinalLink::Stop
-        } else {
-            FinalLink::Follow
-        }
+        if self.has(O_NOFOLLOW) || self.has(O_CREAT) && self.has(O_EXCL) { FinalLink::Stop } else { FinalLink::Follow }
     }
 }
 
@@ -78,9 +71,7 @@ impl Files {
     }
 
     fn open_object(&mut self, start: InodeId, path: &[u8], request: Request) -> Result<Object, Errno> {
-        let place = self
-            .tree
-            .walk(start, path, request.final_link(), request.has(O_CREAT))?;
+        let place = self.tree.walk(start, path, request.final_link(), request.has(O_CREAT))?;
         let (Last::Name(name), None, true) = (place.last, place.inode, request.has(O_CREAT)) else {
             let inode = place.existing(&self.tree)?;
             return self.open_existing(inode, request);
@@ -88,12 +79,7 @@ impl Files {
         let (parent, name) = (place.directory, name.to_vec());
         self.may_change(parent)?;
         let file = Node::File(Arc::default());
-        Ok(Object::File(self.tree_mut().create(
-            parent,
-            &name,
-            file,
-            request.permissions,
-        )?))
+        Ok(Object::File(self.tree_mut().create(parent, &name, file, request.permissions)?))
     }
 
     fn open_existing(&mut self, id: InodeId, request: Request) -> Result<Object, Errno> {

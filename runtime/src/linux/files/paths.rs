@@ -52,11 +52,7 @@ impl Files {
             Target::Inode(inode) => self.tree.inode(inode)?.permissions,
             Target::Descriptor => self.stat(directory)?.mode,
         };
-        if (have >> 6) & mode == mode {
-            Ok(())
-        } else {
-            Err(Errno::ACCESS)
-        }
+        if (have >> 6) & mode == mode { Ok(()) } else { Err(Errno::ACCESS) }
     }
 
     /// `readlinkat`: the whole target, which the caller cuts to the guest's buffer.
@@ -76,17 +72,14 @@ impl Files {
     /// # Errors
     /// `EEXIST`, `EACCES`, `ENOSPC`; what a walk gives; `EBADF`.
     pub(crate) fn mkdir_at(&mut self, directory: i32, path: &[u8], mode: u32) -> Result<(), Errno> {
-        let place = self
-            .tree
-            .walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
+        let place = self.tree.walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
         let (Last::Name(name), None) = (place.last, place.inode) else {
             return Err(Errno::EXIST);
         };
         let (parent, name) = (place.directory, name.to_vec());
         self.may_change(parent)?;
         let permissions = mode & MKDIR_BITS & !self.umask;
-        self.tree_mut()
-            .create(parent, &name, Node::directory(parent), permissions)?;
+        self.tree_mut().create(parent, &name, Node::directory(parent), permissions)?;
         Ok(())
     }
 
@@ -100,9 +93,7 @@ impl Files {
             return Err(Errno::INVAL);
         }
         let remove_directory = flags & AT_REMOVEDIR != 0;
-        let place = self
-            .tree
-            .walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
+        let place = self.tree.walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
         let name = match place.last {
             Last::Name(name) => name,
             _ if !remove_directory => return Err(Errno::ISDIR),
@@ -184,11 +175,7 @@ impl Files {
     /// # Errors
     /// `EACCES` if its permissions forbid it.
     pub(super) fn may_change(&self, directory: InodeId) -> Result<(), Errno> {
-        if self.tree.inode(directory)?.allows(W_OK | X_OK) {
-            Ok(())
-        } else {
-            Err(Errno::ACCESS)
-        }
+        if self.tree.inode(directory)?.allows(W_OK | X_OK) { Ok(()) } else { Err(Errno::ACCESS) }
     }
 
     fn enter(&mut self, directory: InodeId) -> Result<(), Errno> {
@@ -204,22 +191,10 @@ impl Files {
     /// What a path and `AT_*` flags mean together.
     fn target(&self, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
         if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            return Ok(if directory == AT_FDCWD {
-                Target::Inode(self.current)
-            } else {
-                Target::Descriptor
-            });
+            return Ok(if directory == AT_FDCWD { Target::Inode(self.current) } else { Target::Descriptor });
         }
-        let final_link = if flags & AT_SYMLINK_NOFOLLOW == 0 {
-            FinalLink::Follow
-        } else {
-            FinalLink::Stop
-        };
-        Ok(Target::Inode(self.tree.find(
-            self.start(directory, path)?,
-            path,
-            final_link,
-        )?))
+        let final_link = if flags & AT_SYMLINK_NOFOLLOW == 0 { FinalLink::Follow } else { FinalLink::Stop };
+        Ok(Target::Inode(self.tree.find(self.start(directory, path)?, path, final_link)?))
     }
 }
 

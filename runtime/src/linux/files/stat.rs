@@ -142,11 +142,7 @@ impl Stat {
 
     fn sized(self, len: u64) -> Self {
         let blocks = len.div_ceil(BLOCK).saturating_mul(BLOCK / SECTOR);
-        Self {
-            size: i64::try_from(len).unwrap_or(i64::MAX),
-            blocks: i64::try_from(blocks).unwrap_or(i64::MAX),
-            ..self
-        }
+        Self { size: i64::try_from(len).unwrap_or(i64::MAX), blocks: i64::try_from(blocks).unwrap_or(i64::MAX), ..self }
     }
 }
 
@@ -172,14 +168,8 @@ mod tests {
             blksize: 0x09,
             blocks: 0x0a,
             accessed: Time { secs: -1, nsecs: 0x0b },
-            modified: Time {
-                secs: 0x0c,
-                nsecs: 0x0d,
-            },
-            changed: Time {
-                secs: 0x0e,
-                nsecs: 0x0f,
-            },
+            modified: Time { secs: 0x0c, nsecs: 0x0d },
+            changed: Time { secs: 0x0e, nsecs: 0x0f },
         };
         let bytes = stat.encode();
         // offsetof(struct stat, …) as glibc's <sys/stat.h> has it on x86-64.

@@ -3,6 +3,8 @@
 use rustix::io::Errno;
 
 use super::abi::*;
+use super::inode::Device;
+use super::listing::ListedName;
 use super::*;
 
 mod descriptors;
@@ -16,22 +18,17 @@ mod paths;
 mod quota;
 mod transfer;
 
+/// As many descriptors as an embedder gives unless told otherwise.
+const DEFAULT_OPEN_FILES: u16 = crate::limits::Limits::DEFAULT_OPEN_FILES;
+
 /// A guest's files with this in `/tmp`, which is also the current directory:
 /// `f` "hello", `d/`, `d/g` "", `lf → f`, `lf_slash → f/`, `ld → d`, `gone → nowhere`, `loop → loop`.
 fn files() -> Files {
     let mut files = Files::new(Quota::default(), DEFAULT_OPEN_FILES);
     files.insert(b"/tmp/f", b"hello".to_vec(), 0o644).unwrap();
     files.insert(b"/tmp/d/g", Vec::new(), 0o644).unwrap();
-    for (name, target) in [
-        ("lf", "f"),
-        ("lf_slash", "f/"),
-        ("ld", "d"),
-        ("gone", "nowhere"),
-        ("loop", "loop"),
-    ] {
-        files
-            .insert_symlink(format!("/tmp/{name}").as_bytes(), target.as_bytes())
-            .unwrap();
+    for (name, target) in [("lf", "f"), ("lf_slash", "f/"), ("ld", "d"), ("gone", "nowhere"), ("loop", "loop")] {
+        files.insert_symlink(format!("/tmp/{name}").as_bytes(), target.as_bytes()).unwrap();
     }
     files.chdir(b"/tmp").unwrap();
     files
@@ -68,13 +65,11 @@ impl Files {
     /// The whole file at a path, whoever may read it.
     fn contents(&self, path: &str) -> Result<&[u8], Errno> {
         let start = self.start(AT_FDCWD, path.as_bytes())?;
-        self.tree
-            .contents(self.tree.find(start, path.as_bytes(), walk::FinalLink::Follow)?)
+        self.tree.contents(self.tree.find(start, path.as_bytes(), walk::FinalLink::Follow)?)
     }
 
     fn assert_account(&self) {
-        self.tree
-            .assert_account(|inode| self.current == inode || self.descriptors.hold(inode));
+        self.tree.assert_account(|inode| self.current == inode || self.descriptors.hold(inode));
     }
 }
 

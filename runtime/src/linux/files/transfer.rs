@@ -73,11 +73,7 @@ impl FileSink<'_> {
         if piece.is_empty() {
             return Ok(0);
         }
-        let start = if self.append {
-            length(self.tree.contents(self.inode)?)
-        } else {
-            *offset
-        };
+        let start = if self.append { length(self.tree.contents(self.inode)?) } else { *offset };
         let written = Arc::make_mut(self.tree).write(self.inode, start, piece)?;
         *offset = moved(start, written);
         Ok(written)
@@ -152,12 +148,7 @@ impl Files {
             Object::Directory(_) => 0,
             Object::File(inode) => length(self.tree.contents(inode)?),
         };
-        let inside = || {
-            u64::try_from(offset)
-                .ok()
-                .filter(|offset| *offset < size)
-                .ok_or(Errno::NXIO)
-        };
+        let inside = || u64::try_from(offset).ok().filter(|offset| *offset < size).ok_or(Errno::NXIO);
         let target = match whence {
             SEEK_SET => 0u64.checked_add_signed(offset),
             SEEK_CUR => description.offset.checked_add_signed(offset),
@@ -199,10 +190,7 @@ impl Files {
             Object::Device(Device::Random, _) => Source::Random(limit),
             Object::File(inode) => {
                 let contents = self.tree.contents(inode)?;
-                let rest = usize::try_from(offset)
-                    .ok()
-                    .and_then(|offset| contents.get(offset..))
-                    .unwrap_or_default();
+                let rest = usize::try_from(offset).ok().and_then(|offset| contents.get(offset..)).unwrap_or_default();
                 match rest.get(..limit).unwrap_or(rest) {
                     [] => Source::End,
                     bytes => Source::Bytes(bytes),
@@ -244,9 +232,7 @@ fn check_span(offset: u64, len: usize) -> Result<(), Errno> {
 }
 
 fn moved(offset: u64, count: usize) -> u64 {
-    offset
-        .saturating_add(u64::try_from(count).unwrap_or(u64::MAX))
-        .min(MAX_OFFSET)
+    offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)).min(MAX_OFFSET)
 }
 
 fn length(contents: &[u8]) -> u64 {

@@ -10,9 +10,9 @@
 //!           9 ─ File, unlinked but open                     cut off: counted, waits for discard
 //! ```
 //!
-//! A clone shares contents and directories, and the first change copies the one node it touches: a snapshot costs what is changed
-//! after it. The host's memory is at most twice the byte quota (a growing `Vec` doubles, [`resize_to`] keeps it from more) plus a few
-//! hundred bytes per inode, once per tree that shares nothing with another.
+//! A clone shares contents and directories. A change then copies the table of inodes and the one node it touches, so a snapshot costs
+//! what is changed after it. The host's memory is at most twice the byte quota (a growing `Vec` doubles, [`resize_to`] keeps it from
+//! more) plus a few hundred bytes per inode, for each tree that shares nothing with another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,10 +35,7 @@ pub(crate) struct Quota {
 impl Default for Quota {
     /// 16 MiB and 4,096 inodes: room for a program's data and its temporary files.
     fn default() -> Self {
-        Self {
-            bytes: 16 << 20,
-            inodes: 4096,
-        }
+        Self { bytes: 16 << 20, inodes: 4096 }
     }
 }
 
@@ -56,11 +53,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// A tree with nothing but `/`. The root is there whatever the quota says.
     pub(crate) fn bare(quota: Quota) -> Self {
-        let root = Inode {
-            node: Node::directory(InodeId::ROOT),
-            permissions: 0o755,
-            linked: true,
-        };
+        let root = Inode { node: Node::directory(InodeId::ROOT), permissions: 0o755, linked: true };
         Self {
             inodes: BTreeMap::from([(InodeId::ROOT, root)]),
             cut_off: BTreeSet::new(),
@@ -68,11 +61,6 @@ impl Tree {
             bytes: 0,
             quota,
         }
-    }
-
-    /// What the tree may cost.
-    pub(crate) fn quota(&self) -> Quota {
-        self.quota
     }
 
     /// What is left of the quota.
@@ -138,20 +126,10 @@ impl Tree {
         }
         let inode = self.next_inode;
         let next_inode = inode.next().ok_or(Errno::NOSPC)?;
-        if !self
-            .directory_mut(parent)?
-            .add(name, inode, matches!(node, Node::Directory(_)))
-        {
+        if !self.directory_mut(parent)?.add(name, inode, matches!(node, Node::Directory(_))) {
             return Err(Errno::NOSPC);
         }
-        self.inodes.insert(
-            inode,
-            Inode {
-                node,
-                permissions: permissions & S_IALLUGO,
-                linked: true,
-            },
-        );
+        self.inodes.insert(inode, Inode { node, permissions: permissions & S_IALLUGO, linked: true });
         self.next_inode = next_inode;
         self.bytes = self.bytes.saturating_add(cost);
         Ok(inode)
@@ -180,10 +158,7 @@ impl Tree {
 
     /// Whether a cut-off directory's `..` leads to `id`, which must live as long.
     pub(crate) fn is_parent_of_cut_off(&self, id: InodeId) -> bool {
-        self.cut_off
-            .range((id, InodeId::FIRST)..=(id, InodeId::LAST))
-            .next()
-            .is_some()
+        self.cut_off.range((id, InodeId::FIRST)..=(id, InodeId::LAST)).next().is_some()
     }
 
     /// Drops an inode that is cut off, gives back what it cost, and returns where its `..` led if it was a directory: that one may
@@ -290,8 +265,7 @@ fn resize_to(contents: &mut Arc<Vec<u8>>, len: usize) -> Result<&mut Vec<u8>, Er
         *contents = Arc::new(own);
     }
     let own = Arc::get_mut(contents).ok_or(Errno::IO)?;
-    own.try_reserve(len.saturating_sub(own.len()))
-        .map_err(|_| Errno::NOSPC)?;
+    own.try_reserve(len.saturating_sub(own.len())).map_err(|_| Errno::NOSPC)?;
     own.resize(len, 0);
     if own.capacity() > len.saturating_mul(2).max(SMALL_CAPACITY) {
         own.shrink_to(len);

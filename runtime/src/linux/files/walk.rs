@@ -95,12 +95,7 @@ impl Tree {
                 _ if component.len() > NAME_BYTES => return Err(Errno::NAMETOOLONG),
                 name => (Last::Name(name), names.lookup(name)),
             };
-            let place = Place {
-                directory,
-                last,
-                slash,
-                inode,
-            };
+            let place = Place { directory, last, slash, inode };
             let Some(inode) = inode else {
                 return if is_last { Ok(place) } else { Err(Errno::NOENT) };
             };
@@ -120,12 +115,7 @@ impl Tree {
                 _ => return Err(Errno::NOTDIR),
             }
         }
-        Ok(Place {
-            directory,
-            last: Last::Root,
-            slash: false,
-            inode: Some(directory),
-        })
+        Ok(Place { directory, last: Last::Root, slash: false, inode: Some(directory) })
     }
 
     /// Walks to something that is there.

@@ -180,7 +180,8 @@ mod tests {
         let (_reader, writer) = std::io::pipe().unwrap();
         let mut file = HostFile::own_pipe(writer.into()).unwrap();
         let token = CancelToken::new();
-        let mut watch = Watch::begin(Budget { wall: Nanos::MAX, cpu: Nanos::MAX, cancel: vec![token.clone()] }).unwrap();
+        let mut watch =
+            Watch::begin(Budget { wall: Nanos::MAX, cpu: Nanos::MAX, cancel: vec![token.clone()] }).unwrap();
         let other = std::thread::spawn(move || token.cancel());
         let refused = file.write(&vec![0; 1 << 20], &mut watch).unwrap_err();
         assert!(matches!(refused, Refusal::End(End::Cancelled)));

@@ -5,6 +5,8 @@
 
 pub(crate) mod host_file;
 
+use std::sync::Arc;
+
 use host_file::HostFile;
 
 use super::files::Stream;
@@ -18,7 +20,7 @@ pub(crate) enum Input {
     /// Nothing.
     Empty,
     /// These bytes, from `position` on.
-    Bytes { bytes: Vec<u8>, position: usize },
+    Bytes { bytes: Arc<Vec<u8>>, position: usize },
     /// A file of the host's.
     File(HostFile),
 }

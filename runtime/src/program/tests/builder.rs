@@ -84,14 +84,7 @@ impl Elf {
             header_size: 56,
             count: None,
             headers: vec![
-                Header {
-                    flags: PF_R,
-                    offset: 0,
-                    address: 0x40_0000,
-                    file_size: 0x400,
-                    memory_size: 0x400,
-                    ..text
-                },
+                Header { flags: PF_R, offset: 0, address: 0x40_0000, file_size: 0x400, memory_size: 0x400, ..text },
                 text,
                 Header {
                     flags: PF_R | PF_W,
@@ -103,28 +96,11 @@ impl Elf {
                 },
                 // PT_TLS, PT_GNU_STACK, PT_NOTE, PT_GNU_RELRO, PT_GNU_PROPERTY and a processor's own: all tolerated.
                 Header { kind: 7, ..text },
-                Header {
-                    kind: 0x6474_e551,
-                    flags: 7,
-                    ..Header::zeros(0, 0)
-                },
-                Header {
-                    kind: 4,
-                    offset: u64::MAX,
-                    ..text
-                },
-                Header {
-                    kind: 0x6474_e552,
-                    ..text
-                },
-                Header {
-                    kind: 0x6474_e553,
-                    ..text
-                },
-                Header {
-                    kind: 0x7000_0001,
-                    ..text
-                },
+                Header { kind: 0x6474_e551, flags: 7, ..Header::zeros(0, 0) },
+                Header { kind: 4, offset: u64::MAX, ..text },
+                Header { kind: 0x6474_e552, ..text },
+                Header { kind: 0x6474_e553, ..text },
+                Header { kind: 0x7000_0001, ..text },
             ],
             dynamic: Vec::new(),
             symbols: Vec::new(),
@@ -137,21 +113,14 @@ impl Elf {
         let mut elf = Self::program();
         elf.kind = 3;
         elf.entry -= 0x40_0000;
-        elf.headers
-            .iter_mut()
-            .for_each(|header| header.address = header.address.saturating_sub(0x40_0000));
+        elf.headers.iter_mut().for_each(|header| header.address = header.address.saturating_sub(0x40_0000));
         elf.with_dynamic(dynamic)
     }
 
     pub(crate) fn with_dynamic(mut self, dynamic: &[(u64, u64)]) -> Self {
         self.dynamic = dynamic.to_vec();
         let size = dynamic.len() as u64 * 16;
-        let at = Header {
-            kind: PT_DYNAMIC,
-            offset: 0x2800,
-            file_size: size,
-            ..Header::zeros(0x3800, size)
-        };
+        let at = Header { kind: PT_DYNAMIC, offset: 0x2800, file_size: size, ..Header::zeros(0x3800, size) };
         self.headers.push(at);
         self
     }
@@ -168,11 +137,7 @@ impl Elf {
         bytes.extend(self.machine.to_le_bytes());
         bytes.extend(self.version.to_le_bytes());
         let sections: u64 = if self.symbols.is_empty() { 0 } else { 0x3000 };
-        bytes.extend(
-            [self.entry, self.headers_offset, sections]
-                .map(u64::to_le_bytes)
-                .as_flattened(),
-        );
+        bytes.extend([self.entry, self.headers_offset, sections].map(u64::to_le_bytes).as_flattened());
         bytes.extend(0_u32.to_le_bytes());
         let count = self.count.unwrap_or(self.headers.len().try_into().unwrap());
         let halves = [64, self.header_size, count, 64, if sections == 0 { 0 } else { 3 }, 0];
@@ -180,23 +145,12 @@ impl Elf {
         for header in &self.headers {
             bytes.extend(header.kind.to_le_bytes());
             bytes.extend(header.flags.to_le_bytes());
-            let Header {
-                offset,
-                address,
-                file_size,
-                memory_size,
-                alignment,
-                ..
-            } = *header;
+            let Header { offset, address, file_size, memory_size, alignment, .. } = *header;
             let words = [offset, address, address, file_size, memory_size, alignment];
             bytes.extend(words.map(u64::to_le_bytes).as_flattened());
         }
         bytes.resize(bytes.len().max(0x2800), 0xcc);
-        bytes.extend(
-            self.dynamic
-                .iter()
-                .flat_map(|&(tag, value)| [tag, value].map(u64::to_le_bytes).concat()),
-        );
+        bytes.extend(self.dynamic.iter().flat_map(|&(tag, value)| [tag, value].map(u64::to_le_bytes).concat()));
         bytes.resize(bytes.len().max(0x3000), 0);
         if sections != 0 {
             self.add_sections(&mut bytes);
@@ -219,9 +173,7 @@ impl Elf {
         let start = 0x3000 + 3 * 64;
         let middle = start + table.len() as u64;
         let section = |kind: u32, offset: u64, size: usize, link: u32, entry: u64| {
-            let words = [0, 0, offset, size as u64, u64::from(link), 0, entry]
-                .map(u64::to_le_bytes)
-                .concat();
+            let words = [0, 0, offset, size as u64, u64::from(link), 0, entry].map(u64::to_le_bytes).concat();
             [&0_u32.to_le_bytes()[..], &kind.to_le_bytes(), &words].concat()
         };
         bytes.extend(section(0, 0, 0, 0, 0));

@@ -29,16 +29,9 @@ fn keeps_its_promises(program: &Program, allow_write_execute: bool) {
     assert!(
         program.alignment().is_power_of_two() && (PAGE_SIZE..=Program::MAX_ALIGNMENT).contains(&program.alignment())
     );
-    let home = segments
-        .iter()
-        .find(|segment| (segment.address()..segment.end()).contains(&program.entry()))
-        .unwrap();
+    let home = segments.iter().find(|segment| (segment.address()..segment.end()).contains(&program.entry())).unwrap();
     assert!(home.protection().execute && program.entry() - home.address() < home.data().len() as u64);
-    let ProgramHeaders {
-        address,
-        count,
-        entry_size,
-    } = program.program_headers();
+    let ProgramHeaders { address, count, entry_size } = program.program_headers();
     let table = u64::from(count) * u64::from(entry_size);
     assert!(count <= Program::MAX_PROGRAM_HEADERS);
     assert!(address.is_none_or(|start| {
@@ -56,18 +49,9 @@ fn keeps_its_promises(program: &Program, allow_write_execute: bool) {
 
 fn valid() -> impl Strategy<Value = Vec<u8>> {
     let symbols: Vec<_> = (0..4)
-        .map(|at| Symbol {
-            name: b"name".to_vec(),
-            address: TEXT + at * 64,
-            size: at * 16,
-            info: 0x12,
-            section: 1,
-        })
+        .map(|at| Symbol { name: b"name".to_vec(), address: TEXT + at * 64, size: at * 16, info: 0x12, section: 1 })
         .collect();
-    let fixed = Elf {
-        symbols,
-        ..Elf::program()
-    };
+    let fixed = Elf { symbols, ..Elf::program() };
     let moved = Elf::static_pie(&[(DT_FLAGS_1, DF_1_PIE)]);
     prop_oneof![Just(fixed.build()), Just(moved.build())]
 }

@@ -19,8 +19,7 @@ fn fault(elf: &Elf, number: usize) -> SegmentFault {
 #[test]
 fn at_most_64_segments_are_loaded() {
     let mut elf = Elf::program();
-    elf.headers
-        .extend((0..61).map(|page| Header::zeros(0x50_0000 + page * 0x1000, 1)));
+    elf.headers.extend((0..61).map(|page| Header::zeros(0x50_0000 + page * 0x1000, 1)));
     assert_eq!(accept(&elf).segments().len(), Program::MAX_SEGMENTS);
     elf.headers.push(Header::zeros(0x60_0000, 1));
     assert!(matches!(refuse(&elf), ProgramError::TooManySegments { max: 64 }));
@@ -28,30 +27,16 @@ fn at_most_64_segments_are_loaded() {
 
 #[test]
 fn a_file_with_nothing_to_load_is_refused() {
-    assert!(matches!(
-        refuse(&Elf {
-            count: Some(0),
-            ..Elf::program()
-        }),
-        ProgramError::NoSegments
-    ));
+    assert!(matches!(refuse(&Elf { count: Some(0), ..Elf::program() }), ProgramError::NoSegments));
     let mut empty = Elf::program();
-    empty
-        .headers
-        .iter_mut()
-        .for_each(|header| (header.file_size, header.memory_size) = (0, 0));
+    empty.headers.iter_mut().for_each(|header| (header.file_size, header.memory_size) = (0, 0));
     assert!(matches!(refuse(&empty), ProgramError::NoSegments));
 }
 
 #[test]
 fn a_segment_without_bytes_is_skipped_whatever_its_header_says() {
     let mut elf = Elf::program();
-    elf.headers.push(Header {
-        flags: 7,
-        offset: u64::MAX,
-        alignment: 3,
-        ..Header::zeros(TEXT + 1, 0)
-    });
+    elf.headers.push(Header { flags: 7, offset: u64::MAX, alignment: 3, ..Header::zeros(TEXT + 1, 0) });
     assert_eq!(accept(&elf).segments().len(), 3);
 }
 
@@ -59,18 +44,10 @@ fn a_segment_without_bytes_is_skipped_whatever_its_header_says() {
 fn a_segment_whose_bytes_are_not_all_in_the_file_is_refused() {
     for offset in [0x3000, 0x2a08, !0xfff | 8] {
         let elf = Elf::program().with(2, |data| data.offset = offset);
-        assert_eq!(
-            fault(&elf, 2),
-            SegmentFault::OutsideFile {
-                offset,
-                size: 0x600,
-                file: 0x3000
-            }
-        );
+        assert_eq!(fault(&elf, 2), SegmentFault::OutsideFile { offset, size: 0x600, file: 0x3000 });
     }
-    let elf = Elf::program().with(2, |data| {
-        (data.file_size, data.memory_size) = (u64::MAX - 0x2000, u64::MAX - 0x2000)
-    });
+    let elf =
+        Elf::program().with(2, |data| (data.file_size, data.memory_size) = (u64::MAX - 0x2000, u64::MAX - 0x2000));
     assert!(matches!(fault(&elf, 2), SegmentFault::OutsideMemory { .. }));
 }
 
@@ -82,35 +59,19 @@ fn a_segment_of_zeros_has_no_place_in_the_file() {
 
 #[test]
 fn a_segment_with_more_bytes_in_the_file_than_in_memory_is_refused() {
-    assert_eq!(
-        fault(&Elf::program().with(2, |data| data.memory_size = 0x5ff), 2),
-        SegmentFault::Sizes { size: 0x600 }
-    );
+    assert_eq!(fault(&Elf::program().with(2, |data| data.memory_size = 0x5ff), 2), SegmentFault::Sizes { size: 0x600 });
 }
 
 #[test]
 fn an_alignment_is_a_power_of_two_up_to_a_gigabyte() {
     for alignment in [3, 0x1001, 1 << 31, u64::MAX] {
         let elf = Elf::program().with(1, |text| text.alignment = alignment);
-        assert_eq!(
-            fault(&elf, 1),
-            SegmentFault::Alignment {
-                alignment,
-                max: 1 << 30
-            }
-        );
+        assert_eq!(fault(&elf, 1), SegmentFault::Alignment { alignment, max: 1 << 30 });
     }
-    for (alignment, effective) in [
-        (0, 0x1000),
-        (1, 0x1000),
-        (0x1000, 0x1000),
-        (0x20_0000, 0x20_0000),
-        (1 << 30, 1 << 30),
-    ] {
-        assert_eq!(
-            accept(&Elf::program().with(1, |text| text.alignment = alignment)).alignment(),
-            effective
-        );
+    for (alignment, effective) in
+        [(0, 0x1000), (1, 0x1000), (0x1000, 0x1000), (0x20_0000, 0x20_0000), (1 << 30, 1 << 30)]
+    {
+        assert_eq!(accept(&Elf::program().with(1, |text| text.alignment = alignment)).alignment(), effective);
     }
 }
 
@@ -125,16 +86,7 @@ fn a_segment_at_another_offset_into_its_page_than_in_the_file_is_refused() {
 #[test]
 fn a_segment_outside_the_addresses_of_a_program_is_refused() {
     let end = 0x7fff_0000_0000;
-    for address in [
-        0x8,
-        0xf008,
-        end + 8,
-        end - 0x2000 + 8,
-        USER_END + 8,
-        1 << 63 | 8,
-        !0xfff | 8,
-        !0x1fff | 8,
-    ] {
+    for address in [0x8, 0xf008, end + 8, end - 0x2000 + 8, USER_END + 8, 1 << 63 | 8, !0xfff | 8, !0x1fff | 8] {
         let elf = Elf::program().with(2, |data| data.address = address);
         assert_eq!(fault(&elf, 2), SegmentFault::OutsideMemory { start: USER_START, end });
     }
@@ -177,29 +129,20 @@ fn segments_out_of_order_are_sorted() {
 #[test]
 fn memory_beyond_the_largest_sandbox_is_refused() {
     let pages = 0x1000 + 0x1000;
-    for (size, accepted) in [
-        (PAYLOAD_MAX_BYTES - pages - 0x1000, true),
-        (PAYLOAD_MAX_BYTES - pages + 1, false),
-    ] {
+    for (size, accepted) in [(PAYLOAD_MAX_BYTES - pages - 0x1000, true), (PAYLOAD_MAX_BYTES - pages + 1, false)] {
         let elf = Elf::program().with(2, |data| data.memory_size = size);
         assert_eq!(Program::from_bytes(elf.build()).is_ok(), accepted);
     }
     // A program for fixed addresses may scatter its segments; a position-independent one is moved as a whole.
     let far = |data: &mut Header| data.address = PAYLOAD_MAX_BYTES + 0x40_0008;
     accept(&Elf::program().with(2, far));
-    assert!(matches!(
-        refuse(&Elf::static_pie(&[(DT_DEBUG, 0)]).with(2, far)),
-        ProgramError::ImageTooLarge { .. }
-    ));
+    assert!(matches!(refuse(&Elf::static_pie(&[(DT_DEBUG, 0)]).with(2, far)), ProgramError::ImageTooLarge { .. }));
 }
 
 #[test]
 fn writable_and_executable_is_refused_unless_allowed() {
     let elf = Elf::program().with(1, |text| text.flags = PF_R | PF_W | PF_X);
     assert_eq!(fault(&elf, 1), SegmentFault::WriteExecute);
-    let program = Program::options()
-        .allow_write_execute(true)
-        .from_bytes(elf.build())
-        .unwrap();
+    let program = Program::options().allow_write_execute(true).from_bytes(elf.build()).unwrap();
     assert_eq!(program.segments()[1].protection().to_string(), "rwx");
 }

@@ -11,41 +11,21 @@ const GLOBAL: u8 = 1 << 4;
 const WEAK: u8 = 2 << 4;
 
 fn symbol(name: &str, address: u64, size: u64) -> Symbol {
-    Symbol {
-        name: name.into(),
-        address,
-        size,
-        info: FUNCTION | GLOBAL,
-        section: 1,
-    }
+    Symbol { name: name.into(), address, size, info: FUNCTION | GLOBAL, section: 1 }
 }
 
 fn program(symbols: Vec<Symbol>) -> Program {
-    Program::from_bytes(
-        Elf {
-            symbols,
-            ..Elf::program()
-        }
-        .build(),
-    )
-    .unwrap()
+    Program::from_bytes(Elf { symbols, ..Elf::program() }.build()).unwrap()
 }
 
 #[track_caller]
 fn expect(program: &Program, address: u64, wanted: Option<&str>) {
-    assert_eq!(
-        program.symbol_at(address).map(|symbol| symbol.to_string()).as_deref(),
-        wanted,
-        "{address:#x}"
-    );
+    assert_eq!(program.symbol_at(address).map(|symbol| symbol.to_string()).as_deref(), wanted, "{address:#x}");
 }
 
 #[test]
 fn an_address_has_the_name_of_the_function_that_covers_it() {
-    let program = program(vec![
-        symbol("exit", TEXT + 0x40, 0x10),
-        symbol("main", TEXT + 0x10, 0x20),
-    ]);
+    let program = program(vec![symbol("exit", TEXT + 0x40, 0x10), symbol("main", TEXT + 0x10, 0x20)]);
     expect(&program, TEXT + 0xf, None);
     expect(&program, TEXT + 0x10, Some("main+0x0"));
     expect(&program, TEXT + 0x2f, Some("main+0x1f"));
@@ -72,11 +52,8 @@ fn a_function_inside_another_is_nearer_until_it_ends() {
 
 #[test]
 fn a_function_without_a_size_reaches_to_the_next_one_or_the_end_of_its_segment() {
-    let program = program(vec![
-        symbol("start", TEXT, 0),
-        symbol("main", TEXT + 0x20, 0x10),
-        symbol("last", TEXT + 0x40, 0),
-    ]);
+    let program =
+        program(vec![symbol("start", TEXT, 0), symbol("main", TEXT + 0x20, 0x10), symbol("last", TEXT + 0x40, 0)]);
     expect(&program, TEXT + 0x1f, Some("start+0x1f"));
     expect(&program, TEXT + 0x30, None);
     expect(&program, TEXT + 0x7ff, Some("last+0x7bf"));
@@ -92,80 +69,38 @@ fn a_function_ends_with_its_segment_whatever_its_size() {
 
 #[test]
 fn of_two_names_for_one_address_the_sized_then_the_global_then_the_longer_one_wins() {
-    let local = |name, size| Symbol {
-        info: FUNCTION,
-        ..symbol(name, TEXT, size)
-    };
-    let weak = |name, size| Symbol {
-        info: FUNCTION | WEAK,
-        ..symbol(name, TEXT, size)
-    };
-    expect(
-        &program(vec![weak("weak", 9), symbol("global", TEXT, 4), local("local", 9)]),
-        TEXT,
-        Some("global+0x0"),
-    );
-    expect(
-        &program(vec![local("local", 9), weak("weak", 4)]),
-        TEXT,
-        Some("weak+0x0"),
-    );
-    expect(
-        &program(vec![symbol("short", TEXT, 4), symbol("long", TEXT, 8)]),
-        TEXT,
-        Some("long+0x0"),
-    );
-    expect(
-        &program(vec![symbol("sizeless", TEXT, 0), local("sized", 4)]),
-        TEXT,
-        Some("sized+0x0"),
-    );
+    let local = |name, size| Symbol { info: FUNCTION, ..symbol(name, TEXT, size) };
+    let weak = |name, size| Symbol { info: FUNCTION | WEAK, ..symbol(name, TEXT, size) };
+    expect(&program(vec![weak("weak", 9), symbol("global", TEXT, 4), local("local", 9)]), TEXT, Some("global+0x0"));
+    expect(&program(vec![local("local", 9), weak("weak", 4)]), TEXT, Some("weak+0x0"));
+    expect(&program(vec![symbol("short", TEXT, 4), symbol("long", TEXT, 8)]), TEXT, Some("long+0x0"));
+    expect(&program(vec![symbol("sizeless", TEXT, 0), local("sized", 4)]), TEXT, Some("sized+0x0"));
 }
 
 #[test]
 fn only_functions_that_are_defined_in_code_and_have_a_name_count() {
     let other = [
-        Symbol {
-            info: GLOBAL,
-            ..symbol("label", TEXT, 4)
-        },
-        Symbol {
-            info: GLOBAL | 1,
-            ..symbol("object", TEXT, 4)
-        },
-        Symbol {
-            section: 0,
-            ..symbol("undefined", TEXT, 4)
-        },
+        Symbol { info: GLOBAL, ..symbol("label", TEXT, 4) },
+        Symbol { info: GLOBAL | 1, ..symbol("object", TEXT, 4) },
+        Symbol { section: 0, ..symbol("undefined", TEXT, 4) },
         symbol("data", DATA, 4),
         symbol("beyond", TEXT + 0x800, 4),
         symbol("absolute", u64::MAX, u64::MAX),
         symbol("", TEXT, 4),
         symbol("\x1b[2J", TEXT, 4),
-        Symbol {
-            name: vec![0xff, b'a'],
-            ..symbol("", TEXT, 4)
-        },
+        Symbol { name: vec![0xff, b'a'], ..symbol("", TEXT, 4) },
     ];
     let program = program(other.to_vec());
     for address in [TEXT, DATA, TEXT + 0x800, u64::MAX] {
         expect(&program, address, None);
     }
-    let indirect = Symbol {
-        info: GLOBAL | 10,
-        ..symbol("memcpy", TEXT, 4)
-    };
+    let indirect = Symbol { info: GLOBAL | 10, ..symbol("memcpy", TEXT, 4) };
     expect(&super::symbols::program(vec![indirect]), TEXT, Some("memcpy+0x0"));
 }
 
 #[test]
 fn a_name_ends_where_it_is_not_printable_or_too_long() {
-    let named = |name: &[u8]| {
-        program(vec![Symbol {
-            name: name.into(),
-            ..symbol("", TEXT, 4)
-        }])
-    };
+    let named = |name: &[u8]| program(vec![Symbol { name: name.into(), ..symbol("", TEXT, 4) }]);
     expect(&named(b"good\xff\xfebad"), TEXT, Some("good+0x0"));
     expect(&named(b"good\x1b[2Jbad"), TEXT, Some("good+0x0"));
     expect(&named("größe🦀".as_bytes()), TEXT, Some("größe🦀+0x0"));
@@ -175,11 +110,7 @@ fn a_name_ends_where_it_is_not_printable_or_too_long() {
 
 #[test]
 fn a_stripped_program_falls_back_on_its_dynamic_symbols_and_then_has_none() {
-    let dynamic = Elf {
-        symbols: vec![symbol("main", TEXT, 4)],
-        symbol_section: 11,
-        ..Elf::program()
-    };
+    let dynamic = Elf { symbols: vec![symbol("main", TEXT, 4)], symbol_section: 11, ..Elf::program() };
     expect(&Program::from_bytes(dynamic.build()).unwrap(), TEXT, Some("main+0x0"));
     expect(&program(Vec::new()), TEXT, None);
 }

@@ -23,17 +23,11 @@ fn a_duplicate_shares_offset_and_status_and_not_close_on_exec() {
     let mut files = with_f();
     files.fcntl(3, F_SETFD, 1).unwrap();
     let copy = files.dup(3).unwrap();
-    assert_eq!(
-        (files.fcntl(3, F_GETFD, 0), files.fcntl(copy, F_GETFD, 0)),
-        (Ok(1), Ok(0))
-    );
+    assert_eq!((files.fcntl(3, F_GETFD, 0), files.fcntl(copy, F_GETFD, 0)), (Ok(1), Ok(0)));
     files.lseek(copy, 2, SEEK_SET).unwrap();
     assert_eq!(files.lseek(3, 0, SEEK_CUR), Ok(2));
     files.fcntl(3, F_SETFL, u64::from(O_APPEND)).unwrap();
-    assert_eq!(
-        files.fcntl(copy, F_GETFL, 0),
-        Ok((O_RDWR | O_APPEND | O_LARGEFILE).cast_signed())
-    );
+    assert_eq!(files.fcntl(copy, F_GETFL, 0), Ok((O_RDWR | O_APPEND | O_LARGEFILE).cast_signed()));
     let other = files.open_here("f", O_RDWR).unwrap();
     assert_eq!(files.lseek(other, 0, SEEK_CUR), Ok(0));
 }
@@ -86,10 +80,7 @@ fn f_dupfd_searches_from_its_argument() {
     assert_eq!(files.fcntl(3, F_DUPFD, 3), Ok(4));
     assert_eq!(files.fcntl(3, F_DUPFD, 200), Ok(200));
     assert_eq!(files.fcntl(3, F_DUPFD_CLOEXEC, 200), Ok(201));
-    assert_eq!(
-        (files.fcntl(200, F_GETFD, 0), files.fcntl(201, F_GETFD, 0)),
-        (Ok(0), Ok(1))
-    );
+    assert_eq!((files.fcntl(200, F_GETFD, 0), files.fcntl(201, F_GETFD, 0)), (Ok(0), Ok(1)));
     assert_eq!(files.fcntl(3, F_DUPFD, 255), Ok(255));
     assert_eq!(files.fcntl(3, F_DUPFD, 255), Err(Errno::MFILE));
     assert_eq!(files.fcntl(3, F_DUPFD, 256), Err(Errno::INVAL));

@@ -1,22 +1,14 @@
 use super::*;
 
 fn names(files: &Files, descriptor: i32) -> Vec<String> {
-    files
-        .list(descriptor)
-        .unwrap()
-        .map(|entry| String::from_utf8_lossy(entry.name).into_owned())
-        .collect()
+    files.list(descriptor).unwrap().map(|entry| String::from_utf8_lossy(entry.name).into_owned()).collect()
 }
 
 #[test]
 fn a_listing_has_the_dots_first_and_says_what_each_name_is() {
     let mut files = files();
     let tmp = files.open_here(".", O_DIRECTORY).unwrap();
-    let listed: Vec<_> = files
-        .list(tmp)
-        .unwrap()
-        .map(|ListedName { name, kind, .. }| (name.to_vec(), kind))
-        .collect();
+    let listed: Vec<_> = files.list(tmp).unwrap().map(|ListedName { name, kind, .. }| (name.to_vec(), kind)).collect();
     let expected: [(&[u8], u8); 9] = [
         (b".", 4),
         (b"..", 4),
@@ -32,10 +24,7 @@ fn a_listing_has_the_dots_first_and_says_what_each_name_is() {
     let dev = files.open_here("/dev", 0).unwrap();
     assert!(files.list(dev).unwrap().skip(2).all(|entry| entry.kind == 2));
     for entry in files.list(tmp).unwrap() {
-        assert_eq!(
-            entry.ino,
-            files.stat_at(tmp, entry.name, AT_SYMLINK_NOFOLLOW).unwrap().ino
-        );
+        assert_eq!(entry.ino, files.stat_at(tmp, entry.name, AT_SYMLINK_NOFOLLOW).unwrap().ino);
     }
 }
 
@@ -67,13 +56,7 @@ fn a_listing_seeks_to_any_position_it_gave() {
     assert_eq!(names(&files, tmp), all);
     files.lseek(tmp, i64::MAX, SEEK_SET).unwrap();
     assert!(names(&files, tmp).is_empty());
-    for (offset, whence) in [
-        (-1, SEEK_SET),
-        (1, SEEK_CUR),
-        (0, SEEK_END),
-        (0, SEEK_DATA),
-        (0, SEEK_HOLE),
-    ] {
+    for (offset, whence) in [(-1, SEEK_SET), (1, SEEK_CUR), (0, SEEK_END), (0, SEEK_DATA), (0, SEEK_HOLE)] {
         assert_eq!(files.lseek(tmp, offset, whence), Err(Errno::INVAL));
     }
 }

@@ -38,32 +38,13 @@ const CHOICE: Choice = Choice {
         O_PATH,
     ],
     modes: &[0o777, 0o777, 0o700, 0o700, 0o600, 0o500, 0o400, 0o300, 0],
-    offsets: &[
-        0,
-        1,
-        3,
-        5,
-        9,
-        14,
-        30,
-        100,
-        159,
-        160,
-        161,
-        1 << 40,
-        i64::MAX - 5,
-        i64::MAX,
-        -1,
-        -7,
-        i64::MIN,
-    ],
+    offsets: &[0, 1, 3, 5, 9, 14, 30, 100, 159, 160, 161, 1 << 40, i64::MAX - 5, i64::MAX, -1, -7, i64::MIN],
     whences: 6,
 };
 
 fn paths() -> BoxedStrategy<Vec<u8>> {
-    let name = prop::sample::select(vec![
-        "a", "a", "a", "b", "b", "b", "c", "f", "f", "..", "..", ".", "tmp", "dev", "zero",
-    ]);
+    let name =
+        prop::sample::select(vec!["a", "a", "a", "b", "b", "b", "c", "f", "f", "..", "..", ".", "tmp", "dev", "zero"]);
     let names = prop_oneof![3 => Just(1..2usize), 2 => Just(2..3), 1 => Just(0..5)]
         .prop_flat_map(move |count| prop::collection::vec(name.clone(), count))
         .prop_map(|names| names.join("/"));
@@ -116,29 +97,15 @@ type Spot = (usize, Option<Vec<u8>>, bool, Option<usize>);
 
 impl Model {
     fn new() -> Self {
-        let mut model = Self {
-            nodes: Vec::new(),
-            opens: Vec::new(),
-            table: BTreeMap::new(),
-            current: 0,
-        };
-        model.nodes.push(Node {
-            kind: Kind::Directory(BTreeMap::new()),
-            mode: 0o755,
-            parent: 0,
-            linked: true,
-        });
+        let mut model = Self { nodes: Vec::new(), opens: Vec::new(), table: BTreeMap::new(), current: 0 };
+        model.nodes.push(Node { kind: Kind::Directory(BTreeMap::new()), mode: 0o755, parent: 0, linked: true });
         model.add(0, b"tmp", Kind::Directory(BTreeMap::new()), 0o1777);
         model.add(0, b"dev", Kind::Directory(BTreeMap::new()), 0o755);
         for device in ["null", "zero", "random", "urandom"] {
             model.add(2, device.as_bytes(), Kind::Device, 0o666);
         }
         for (fd, status) in [(0, 0), (1, 1), (2, 1)] {
-            model.opens.push(Open {
-                on: On::Stream,
-                status,
-                offset: 0,
-            });
+            model.opens.push(Open { on: On::Stream, status, offset: 0 });
             model.table.insert(fd, (model.opens.len() - 1, false));
         }
         model
@@ -146,38 +113,21 @@ impl Model {
 
     fn add(&mut self, parent: usize, name: &[u8], kind: Kind, mode: u32) -> usize {
         let node = self.nodes.len();
-        self.nodes.push(Node {
-            kind,
-            mode,
-            parent,
-            linked: true,
-        });
+        self.nodes.push(Node { kind, mode, parent, linked: true });
         self.names_mut(parent).insert(name.to_vec(), node);
         node
     }
 
     fn names(&self, node: usize) -> Result<&BTreeMap<Vec<u8>, usize>, Errno> {
-        if let Kind::Directory(names) = &self.nodes[node].kind {
-            Ok(names)
-        } else {
-            Err(Errno::NOTDIR)
-        }
+        if let Kind::Directory(names) = &self.nodes[node].kind { Ok(names) } else { Err(Errno::NOTDIR) }
     }
 
     fn names_mut(&mut self, node: usize) -> &mut BTreeMap<Vec<u8>, usize> {
-        if let Kind::Directory(names) = &mut self.nodes[node].kind {
-            names
-        } else {
-            panic!("no directory")
-        }
+        if let Kind::Directory(names) = &mut self.nodes[node].kind { names } else { panic!("no directory") }
     }
 
     fn check(&self, node: usize, bits: u32) -> Result<(), Errno> {
-        if self.nodes[node].mode >> 6 & bits == bits {
-            Ok(())
-        } else {
-            Err(Errno::ACCESS)
-        }
+        if self.nodes[node].mode >> 6 & bits == bits { Ok(()) } else { Err(Errno::ACCESS) }
     }
 
     /// Everything that has a name, is open, is the current directory, or is the parent of such a directory.
@@ -205,10 +155,7 @@ impl Model {
     }
 
     fn open(&self, fd: i32) -> Result<&Open, Errno> {
-        self.table
-            .get(&fd)
-            .map(|(open, _)| &self.opens[*open])
-            .ok_or(Errno::BADF)
+        self.table.get(&fd).map(|(open, _)| &self.opens[*open]).ok_or(Errno::BADF)
     }
 
     fn open_mut(&mut self, fd: i32) -> &mut Open {
@@ -216,9 +163,7 @@ impl Model {
     }
 
     fn free(&self, from: i32) -> Result<i32, Errno> {
-        (from..LIMIT)
-            .find(|fd| !self.table.contains_key(fd))
-            .ok_or(Errno::MFILE)
+        (from..LIMIT).find(|fd| !self.table.contains_key(fd)).ok_or(Errno::MFILE)
     }
 
     /// Directory, name unless it is a dot or the root, whether a slash follows, what is there.
@@ -234,10 +179,7 @@ impl Model {
                 _ => return Err(Errno::NOTDIR),
             },
         };
-        let names: Vec<&[u8]> = path
-            .split(|byte| *byte == b'/')
-            .filter(|name| !name.is_empty())
-            .collect();
+        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         let slash = path.ends_with(b"/");
         for (n, name) in names.iter().enumerate() {
             let last = n + 1 == names.len();
@@ -280,7 +222,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn random_operations_end_as_in_the_model_and_the_account_stays_right(operations in operations(CHOICE, 120)) {

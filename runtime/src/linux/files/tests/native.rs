@@ -88,11 +88,7 @@ struct Native {
 impl Native {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "ampoule-files-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("ampoule-files-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let root = std::env::temp_dir().join(name);
         for directory in DIRECTORIES {
             std::fs::create_dir_all(root.join(directory)).unwrap();
@@ -103,12 +99,7 @@ impl Native {
         let current = fs::open(&root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
         let [(stdin, _), (out_reader, out), (err_reader, err)] = [(); 3].map(|()| std::io::pipe().unwrap());
         let table = BTreeMap::from([(0, stdin.into()), (1, out.into()), (2, err.into())]);
-        Self {
-            root,
-            current,
-            table,
-            _readers: vec![out_reader, err_reader],
-        }
+        Self { root, current, table, _readers: vec![out_reader, err_reader] }
     }
 
     fn fd(&self, fd: i32) -> Result<BorrowedFd<'_>, Errno> {
@@ -200,11 +191,9 @@ impl World for Native {
             Truncate(fd, length) => fs::ftruncate(self.fd(*fd)?, *length as u64).map(|()| Answer::Done),
             Stat(fd) => fs::fstat(self.fd(*fd)?).map(stat),
             StatAt { flags: 1, .. } => Err(Errno::INVAL),
-            StatAt {
-                at,
-                path,
-                flags: AT_EMPTY_PATH,
-            } if path.is_empty() && *at != AT_FDCWD => fs::fstat(self.fd(*at)?).map(stat),
+            StatAt { at, path, flags: AT_EMPTY_PATH } if path.is_empty() && *at != AT_FDCWD => {
+                fs::fstat(self.fd(*at)?).map(stat)
+            }
             StatAt { at, path, flags } => {
                 fs::statat(self.at(*at, path)?, path.as_slice(), AtFlags::from_bits_retain(*flags)).map(stat)
             }

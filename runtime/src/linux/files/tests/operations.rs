@@ -7,12 +7,7 @@ use super::*;
 /// One call of a guest's.
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
-    Open {
-        at: i32,
-        path: Vec<u8>,
-        flags: u32,
-        mode: u32,
-    },
+    Open { at: i32, path: Vec<u8>, flags: u32, mode: u32 },
     Close(i32),
     Dup(i32),
     Dup2(i32, i32),
@@ -25,30 +20,11 @@ pub(super) enum Operation {
     Seek(i32, i64, u32),
     Truncate(i32, i64),
     Stat(i32),
-    StatAt {
-        at: i32,
-        path: Vec<u8>,
-        flags: u32,
-    },
-    Access {
-        at: i32,
-        path: Vec<u8>,
-        mode: u32,
-    },
-    Readlink {
-        at: i32,
-        path: Vec<u8>,
-    },
-    Mkdir {
-        at: i32,
-        path: Vec<u8>,
-        mode: u32,
-    },
-    Unlink {
-        at: i32,
-        path: Vec<u8>,
-        flags: u32,
-    },
+    StatAt { at: i32, path: Vec<u8>, flags: u32 },
+    Access { at: i32, path: Vec<u8>, mode: u32 },
+    Readlink { at: i32, path: Vec<u8> },
+    Mkdir { at: i32, path: Vec<u8>, mode: u32 },
+    Unlink { at: i32, path: Vec<u8>, flags: u32 },
     Chdir(Vec<u8>),
     Fchdir(i32),
     Getcwd,
@@ -95,17 +71,8 @@ fn start() -> impl Strategy<Value = i32> {
 fn setup() -> Vec<Operation> {
     use Operation::*;
     let (at, mode) = (AT_FDCWD, 0o700);
-    let mkdir = |path: &[u8]| Mkdir {
-        at,
-        path: path.to_vec(),
-        mode,
-    };
-    let open = |path: &[u8], flags| Open {
-        at,
-        path: path.to_vec(),
-        flags,
-        mode,
-    };
+    let mkdir = |path: &[u8]| Mkdir { at, path: path.to_vec(), mode };
+    let open = |path: &[u8], flags| Open { at, path: path.to_vec(), flags, mode };
     vec![
         mkdir(b"a"),
         mkdir(b"a/b"),

@@ -21,11 +21,7 @@ fn mkdir_ends_as_in_linux() {
         ("", Err(Errno::NOENT)),
         (&long, Err(Errno::NAMETOOLONG)),
     ] {
-        assert_eq!(
-            files().mkdir_at(AT_FDCWD, path.as_bytes(), 0o755),
-            end,
-            "mkdir({path:?})"
-        );
+        assert_eq!(files().mkdir_at(AT_FDCWD, path.as_bytes(), 0o755), end, "mkdir({path:?})");
     }
 }
 
@@ -47,11 +43,7 @@ fn removing_a_directory_ends_as_in_linux() {
         ("f/x", Errno::NOTDIR),
         ("", Errno::NOENT),
     ] {
-        assert_eq!(
-            files().unlink_at(AT_FDCWD, path.as_bytes(), AT_REMOVEDIR),
-            Err(end),
-            "rmdir({path:?})"
-        );
+        assert_eq!(files().unlink_at(AT_FDCWD, path.as_bytes(), AT_REMOVEDIR), Err(end), "rmdir({path:?})");
     }
 }
 
@@ -106,12 +98,8 @@ fn a_removed_directory_has_no_names_and_takes_none_but_knows_its_parent() {
     assert_eq!(files.mkdir_at(e, b"..", 0), Err(Errno::EXIST));
     assert_eq!(files.list(e).map(|_| ()), Err(Errno::NOENT));
     assert_eq!(files.stat_at(e, b"..", 0), files.stat_at(AT_FDCWD, b"/tmp", 0));
-    let Ok(Object::Directory(inode)) = files.object(e) else {
-        panic!("no directory")
-    };
-    let made = files
-        .tree_mut()
-        .create(inode, b"x", inode::Node::directory(inode), 0o755);
+    let Ok(Object::Directory(inode)) = files.object(e) else { panic!("no directory") };
+    let made = files.tree_mut().create(inode, b"x", inode::Node::directory(inode), 0o755);
     assert_eq!(made, Err(Errno::NOENT));
     files.fchdir(e).unwrap();
     files.close(e).unwrap();
@@ -134,10 +122,7 @@ fn removed_directories_keep_the_way_up_and_go_together() {
         files.unlink_at(AT_FDCWD, path, AT_REMOVEDIR).unwrap();
         files.assert_account();
     }
-    assert_eq!(
-        files.stat_at(AT_FDCWD, b"../../..", 0),
-        files.stat_at(AT_FDCWD, b"/tmp", 0)
-    );
+    assert_eq!(files.stat_at(AT_FDCWD, b"../../..", 0), files.stat_at(AT_FDCWD, b"/tmp", 0));
     files.chdir(b"../..").unwrap();
     files.assert_account();
     files.chdir(b"/").unwrap();
@@ -189,10 +174,7 @@ fn stat_tells_kind_size_links_and_owner() {
     files.mkdir_at(AT_FDCWD, b"d/sub", 0o700).unwrap();
     let stat = |path: &[u8], flags| files.stat_at(AT_FDCWD, path, flags).unwrap();
     let f = stat(b"lf", 0);
-    assert_eq!(
-        (f.mode, f.size, f.blocks, f.nlink, f.uid, f.gid),
-        (S_IFREG | 0o644, 5, 8, 1, 1000, 1000)
-    );
+    assert_eq!((f.mode, f.size, f.blocks, f.nlink, f.uid, f.gid), (S_IFREG | 0o644, 5, 8, 1, 1000, 1000));
     let link = stat(b"lf", AT_SYMLINK_NOFOLLOW);
     assert_eq!((link.mode, link.size), (S_IFLNK | 0o777, 1));
     assert_eq!(stat(b"ld/", AT_SYMLINK_NOFOLLOW), stat(b"d", 0));
@@ -203,10 +185,7 @@ fn stat_tells_kind_size_links_and_owner() {
     assert_ne!(stat(b"/dev/random", 0).ino, stat(b"/dev/urandom", 0).ino);
     let stdin = files.stat(0).unwrap();
     assert_eq!((stdin.mode, stdin.nlink, stdin.size), (S_IFIFO | 0o600, 1, 0));
-    assert_ne!(
-        (stdin.dev, stdin.ino),
-        (files.stat(1).unwrap().dev, files.stat(1).unwrap().ino)
-    );
+    assert_ne!((stdin.dev, stdin.ino), (files.stat(1).unwrap().dev, files.stat(1).unwrap().ino));
 }
 
 #[test]
@@ -215,10 +194,7 @@ fn an_empty_path_means_the_descriptor_only_when_asked() {
     let f = files.open_here("f", 0).unwrap();
     assert_eq!(files.stat_at(f, b"", AT_EMPTY_PATH), files.stat(f));
     assert_eq!(files.stat_at(1, b"", AT_EMPTY_PATH), files.stat(1));
-    assert_eq!(
-        files.stat_at(AT_FDCWD, b"", AT_EMPTY_PATH),
-        files.stat_at(AT_FDCWD, b".", 0)
-    );
+    assert_eq!(files.stat_at(AT_FDCWD, b"", AT_EMPTY_PATH), files.stat_at(AT_FDCWD, b".", 0));
     assert_eq!(files.stat_at(f, b"", 0), Err(Errno::NOENT));
     assert_eq!(files.stat_at(99, b"", AT_EMPTY_PATH), Err(Errno::BADF));
     assert_eq!(files.stat_at(AT_FDCWD, b"f", AT_EMPTY_PATH), files.stat(f));
@@ -280,10 +256,7 @@ fn the_current_directory_has_a_path() {
     assert_eq!(files.getcwd(), Ok(b"/".to_vec()));
     assert_eq!(files.chdir(b"/tmp/f"), Err(Errno::NOTDIR));
     assert_eq!(files.chdir(b"nowhere"), Err(Errno::NOENT));
-    assert_eq!(
-        (files.fchdir(0), files.fchdir(99)),
-        (Err(Errno::NOTDIR), Err(Errno::BADF))
-    );
+    assert_eq!((files.fchdir(0), files.fchdir(99)), (Err(Errno::NOTDIR), Err(Errno::BADF)));
 }
 
 #[test]

@@ -2,18 +2,9 @@ use super::*;
 
 /// Files with room for so many bytes and inodes beside `/tmp` and `/dev`.
 fn with_room(bytes: usize, inodes: usize) -> Files {
-    let unlimited = Files::new(
-        Quota {
-            bytes: usize::MAX,
-            inodes: usize::MAX,
-        },
-        DEFAULT_OPEN_FILES,
-    );
+    let unlimited = Files::new(Quota { bytes: usize::MAX, inodes: usize::MAX }, DEFAULT_OPEN_FILES);
     let left = unlimited.tree.left();
-    let quota = Quota {
-        bytes: usize::MAX - left.bytes + bytes,
-        inodes: usize::MAX - left.inodes + inodes,
-    };
+    let quota = Quota { bytes: usize::MAX - left.bytes + bytes, inodes: usize::MAX - left.inodes + inodes };
     let files = Files::new(quota, DEFAULT_OPEN_FILES);
     assert_eq!(files.tree.left(), Quota { bytes, inodes });
     files

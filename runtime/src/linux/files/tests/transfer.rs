@@ -17,9 +17,7 @@ fn a_read_moves_the_offset_only_by_what_reached_the_guest() {
 fn a_write_takes_pieces_and_moves_the_offset_with_each() {
     let mut files = files();
     let f = files.open_here("new", O_CREAT | O_RDWR).unwrap();
-    let Ok(Sink::File(mut sink)) = files.write(f) else {
-        panic!("not a file")
-    };
+    let Ok(Sink::File(mut sink)) = files.write(f) else { panic!("not a file") };
     assert_eq!(sink.write(b"ab"), Ok(2));
     assert_eq!(sink.write(b""), Ok(0));
     assert_eq!(sink.write(b"cd"), Ok(2));
@@ -31,9 +29,7 @@ fn a_write_takes_pieces_and_moves_the_offset_with_each() {
 fn positioned_calls_leave_the_offset_alone() {
     let mut files = files();
     let f = files.open_here("f", O_RDWR).unwrap();
-    let Ok(Sink::File(mut sink)) = files.write_at(f, 1) else {
-        panic!("not a file")
-    };
+    let Ok(Sink::File(mut sink)) = files.write_at(f, 1) else { panic!("not a file") };
     assert_eq!((sink.write(b"E"), sink.write(b"LL")), (Ok(1), Ok(2)));
     assert_eq!(files.read_at(f, 1, 3), Ok(Source::Bytes(b"ELL")));
     assert_eq!(files.read_at(f, 5, 3), Ok(Source::End));
@@ -67,10 +63,7 @@ fn appending_goes_to_the_end_wherever_the_offset_is() {
 #[test]
 fn the_access_mode_is_kept() {
     let mut files = files();
-    let (r, w) = (
-        files.open_here("f", 0).unwrap(),
-        files.open_here("f", O_WRONLY).unwrap(),
-    );
+    let (r, w) = (files.open_here("f", 0).unwrap(), files.open_here("f", O_WRONLY).unwrap());
     let neither = files.open_here("f", 3).unwrap();
     for f in [w, neither] {
         assert_eq!(files.read(f, 1), Err(Errno::BADF));
@@ -119,10 +112,7 @@ fn devices_give_and_take_without_end_and_stay_at_zero() {
         ("/dev/urandom", Source::Random(9)),
     ] {
         let device = files.open_here(path, O_RDWR).unwrap();
-        assert!(matches!(
-            files.object(device),
-            Ok(Object::Device(Device::Null | Device::Zero | Device::Random, _))
-        ));
+        assert!(matches!(files.object(device), Ok(Object::Device(Device::Null | Device::Zero | Device::Random, _))));
         assert_eq!(files.read(device, 9), Ok(source));
         assert_eq!(files.read_at(device, 1 << 40, 9), Ok(source));
         files.advance(device, 9).unwrap();

@@ -3,6 +3,11 @@
 use super::*;
 
 impl Tree {
+    /// What the tree may cost.
+    pub(crate) fn quota(&self) -> Quota {
+        self.quota
+    }
+
     /// Counts everything anew and compares it with the account; `held` says what else keeps an inode alive.
     pub(crate) fn assert_account(&self, held: impl Fn(InodeId) -> bool) {
         let mut bytes = 0;
@@ -41,10 +46,7 @@ impl Tree {
         assert!(self.bytes <= self.quota.bytes && self.inodes.len() <= self.quota.inodes);
         for (&id, inode) in &self.inodes {
             assert_eq!(inode.linked, reached.contains(&id));
-            assert!(
-                inode.linked || held(id) || self.is_parent_of_cut_off(id),
-                "{id:?} is leaked"
-            );
+            assert!(inode.linked || held(id) || self.is_parent_of_cut_off(id), "{id:?} is leaked");
         }
     }
 }

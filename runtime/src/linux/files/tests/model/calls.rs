@@ -41,11 +41,7 @@ impl Model {
             }
         };
         let status = flags & !(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC) | O_LARGEFILE;
-        self.opens.push(Open {
-            on: On::Node(node),
-            status,
-            offset: 0,
-        });
+        self.opens.push(Open { on: On::Node(node), status, offset: 0 });
         self.table.insert(fd, (self.opens.len() - 1, has(O_CLOEXEC)));
         Ok(fd)
     }
@@ -57,11 +53,7 @@ impl Model {
         let node = &self.nodes[id];
         let (kind, links, size) = match &node.kind {
             Kind::File(contents) => (S_IFREG, 1, Some(contents.len() as i64)),
-            Kind::Directory(names) => (
-                S_IFDIR,
-                2 + names.values().filter(|n| self.names(**n).is_ok()).count(),
-                None,
-            ),
+            Kind::Directory(names) => (S_IFDIR, 2 + names.values().filter(|n| self.names(**n).is_ok()).count(), None),
             Kind::Device => (S_IFCHR, 1, None),
         };
         Answer::Stat(kind | node.mode, if node.linked { links as u64 } else { 0 }, size)
@@ -143,10 +135,7 @@ impl Model {
             3 | 4 if offset < 0 || offset >= size => return Err(Errno::NXIO),
             3 => offset,
             4 => size,
-            _ => [0, old, size][whence as usize]
-                .checked_add(offset)
-                .filter(|new| *new >= 0)
-                .ok_or(Errno::INVAL)?,
+            _ => [0, old, size][whence as usize].checked_add(offset).filter(|new| *new >= 0).ok_or(Errno::INVAL)?,
         };
         self.open_mut(fd).offset = new;
         Ok(new)
@@ -281,43 +270,30 @@ impl World for Model {
             }
             ReadAt(fd, offset, limit) => self.read(*fd, Some(*offset), *limit).map(Answer::Bytes),
             Write(fd, bytes) => self.write(*fd, None, bytes).map(|count| Answer::Number(count as i64)),
-            WriteAt(fd, at, bytes) => self
-                .write(*fd, Some(*at), bytes)
-                .map(|count| Answer::Number(count as i64)),
+            WriteAt(fd, at, bytes) => self.write(*fd, Some(*at), bytes).map(|count| Answer::Number(count as i64)),
             Seek(fd, offset, whence) => self.seek(*fd, *offset, *whence).map(Answer::Number),
             Truncate(fd, length) => self.truncate(*fd, *length).map(done),
             Stat(fd) => self.open(*fd).map(|open| self.stat(open.on)),
             StatAt { flags: 1, .. } => Err(Errno::INVAL),
-            StatAt {
-                at: AT_FDCWD,
-                path,
-                flags: AT_EMPTY_PATH,
-            } if path.is_empty() => Ok(self.stat(On::Node(self.current))),
-            StatAt {
-                at,
-                path,
-                flags: AT_EMPTY_PATH,
-            } if path.is_empty() => self.open(*at).map(|open| self.stat(open.on)),
+            StatAt { at: AT_FDCWD, path, flags: AT_EMPTY_PATH } if path.is_empty() => {
+                Ok(self.stat(On::Node(self.current)))
+            }
+            StatAt { at, path, flags: AT_EMPTY_PATH } if path.is_empty() => {
+                self.open(*at).map(|open| self.stat(open.on))
+            }
             StatAt { at, path, .. } => self.find(*at, path).map(|node| self.stat(On::Node(node))),
             Access { mode: 8.., .. } => Err(Errno::INVAL),
             Access { at, path, mode } => self.check(self.find(*at, path)?, *mode).map(done),
             Readlink { at, path } => self.find(*at, path).and(Err(Errno::INVAL)),
             Mkdir { at, path, mode } => match self.walk(*at, path)? {
-                (parent, Some(name), _, None) => self
-                    .make(parent, &name, Kind::Directory(BTreeMap::new()), *mode)
-                    .map(|_| Answer::Done),
+                (parent, Some(name), _, None) => {
+                    self.make(parent, &name, Kind::Directory(BTreeMap::new()), *mode).map(|_| Answer::Done)
+                }
                 _ => Err(Errno::EXIST),
             },
             Unlink { at, path, flags } => self.unlink(*at, path, *flags).map(done),
-            Chdir(path) => self
-                .find(AT_FDCWD, path)
-                .and_then(|node| self.enter(On::Node(node)))
-                .map(done),
-            Fchdir(fd) => self
-                .open(*fd)
-                .map(|open| open.on)
-                .and_then(|on| self.enter(on))
-                .map(done),
+            Chdir(path) => self.find(AT_FDCWD, path).and_then(|node| self.enter(On::Node(node))).map(done),
+            Fchdir(fd) => self.open(*fd).map(|open| open.on).and_then(|on| self.enter(on)).map(done),
             Getcwd => self.getcwd().map(Answer::Bytes),
             List(fd) => {
                 let On::Node(node) = self.open(*fd)?.on else {
