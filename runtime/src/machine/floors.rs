@@ -42,13 +42,13 @@ const SMALL_PAGES: u64 = 64;
 const CODE: u64 = layout::USER_START;
 const DATA: u64 = 0x40_0000;
 
-/// out [SYSCALL_PORT], al; jmp to itself
+/// `out SYSCALL_PORT, al; jmp to itself`
 const RING: [u8; 4] = [0xe6, abi::SYSCALL_PORT, 0xeb, 0xfc];
-/// syscall; jmp to itself
+/// `syscall; jmp to itself`
 const CALL: [u8; 4] = [0x0f, 0x05, 0xeb, 0xfc];
-/// jmp to itself
+/// `jmp to itself`
 const FOREVER: [u8; 2] = [0xeb, 0xfe];
-/// again: mov [rdi], eax; add rdi, 4096; dec rdx; jnz again; syscall
+/// `again: mov [rdi], eax; add rdi, 4096; dec rdx; jnz again; syscall`
 const TOUCH: [u8; 16] =
     [0x89, 0x07, 0x48, 0x81, 0xc7, 0x00, 0x10, 0x00, 0x00, 0x48, 0xff, 0xca, 0x75, 0xf2, 0x0f, 0x05];
 

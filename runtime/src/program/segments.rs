@@ -49,7 +49,7 @@ impl fmt::Display for Protection {
     }
 }
 
-/// One loadable segment of a [`Program`](super::Program), at least one byte long.
+/// One loadable segment of a [`Program`], at least one byte long.
 #[derive(Clone)]
 pub struct Segment {
     index: usize,

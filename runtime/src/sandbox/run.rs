@@ -26,7 +26,7 @@ use crate::stats::Stats;
 use crate::trap::Trap;
 use crate::vm::cancel::CancelToken;
 use crate::vm::clock::{self, Nanos};
-use crate::vm::device::Device;
+use crate::vm::device::{Device, Features};
 use crate::vm::error::HostError;
 use crate::vm::exit::ExitKind;
 use crate::vm::watch::{Budget, Watch};
@@ -82,21 +82,36 @@ pub(crate) fn run(
 ) -> Result<Outcome, RunError> {
     let probe = HostProbe::get()?;
     let device = Device::get()?;
+    let mut watch = Watch::begin(budget(job))?;
+    let mut machine = Machine::new(device, probe, job.limits.pages())?;
+    run_in(&mut machine, &mut watch, probe.features(), job, streams, close)
+}
+
+fn budget(job: &Job) -> Budget {
     let (wall, cpu) = job.call.times();
-    let budget = Budget {
+    Budget {
         wall: clock::from_duration(wall),
         cpu: clock::from_duration(cpu),
         cancel: [job.call.token(), job.kill.as_ref()].into_iter().flatten().cloned().collect(),
-    };
-    let mut watch = Watch::begin(budget)?;
-    let mut machine = Machine::new(device, probe, job.limits.pages())?;
+    }
+}
+
+/// Runs `job` in a machine that nothing is loaded in yet.
+fn run_in(
+    machine: &mut Machine,
+    watch: &mut Watch,
+    features: Features,
+    job: &Job,
+    streams: &mut Streams,
+    close: impl FnOnce(&mut Streams, &mut Watch) -> Result<(), Refusal>,
+) -> Result<Outcome, RunError> {
     machine.attach(watch.mask_inside())?;
     let mut meter = Meter::default();
     let mut process = None;
-    let refused = match start(job, probe, &mut machine, &mut watch, streams) {
+    let refused = match start(job, features, machine, watch, streams) {
         Ok(started) => {
             let process = process.insert(started);
-            let mut kernel = Kernel { process, machine: &mut machine, watch: &mut watch, streams };
+            let mut kernel = Kernel { process, machine: &mut *machine, watch: &mut *watch, streams };
             serve(&mut kernel, &job.program, &mut meter)
         }
         Err(NotStarted::OutOfMemory) => {
@@ -117,7 +132,7 @@ pub(crate) fn run(
         Refusal::Errno(errno) => return Err(RunError::Setup { source: errno.into() }),
     };
     // A writer that does not take what was printed in time: the run is over by its limit, unless it was over anyhow.
-    let end = match close(streams, &mut watch) {
+    let end = match close(streams, watch) {
         Err(Refusal::End(late)) if matches!(end, End::Exited(_)) => late,
         Ok(()) | Err(Refusal::End(_) | Refusal::Errno(_)) => end,
         Err(Refusal::Host(error)) => return Err(error.into()),
@@ -139,7 +154,7 @@ pub(crate) fn run(
 
 fn start(
     job: &Job,
-    probe: &HostProbe,
+    features: Features,
     machine: &mut Machine,
     watch: &mut Watch,
     streams: &mut Streams,
@@ -153,7 +168,7 @@ fn start(
         environment: &job.environment,
         open_files: job.limits.descriptors(),
         quota: Quota { bytes, inodes },
-        features: probe.features(),
+        features,
     };
     let mut process = Process::new(&loaded, &start)?;
     for Placed { path, content } in &job.files {
@@ -229,3 +244,7 @@ fn bytes_at_rip(kernel: &mut Kernel<'_>) -> Vec<u8> {
     let count = kernel.machine.copy_out(rip, &mut bytes).unwrap_or(0);
     bytes.get(..count).unwrap_or_default().to_vec()
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

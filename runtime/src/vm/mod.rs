@@ -22,6 +22,8 @@ pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod error;
 pub(crate) mod exit;
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod kick;
 pub(crate) mod memory;
 pub(crate) mod seam;

@@ -1,0 +1,198 @@
+//! What every exit comes to, on a fake vCPU; and a whole life with each kernel call failing in turn, on a real one.
+
+use ampoule_kernel::{abi, layout};
+
+use super::*;
+use crate::linux::streams::{Input, Output};
+use crate::trap::TrapCause;
+use crate::vm::error::HostError;
+use crate::vm::exit::Exit;
+use crate::vm::fake::{FakeVcpu, Step};
+use crate::vm::seam::fault;
+use crate::vm::vcpu::Registers;
+
+/// xor edi, edi; mov eax, 231; syscall: exit_group(0) behind the smallest ELF header.
+fn program() -> Program {
+    let words: [u64; 17] = [
+        0x0001_0102_464c_457f,
+        0,
+        0x0000_0001_003e_0002,
+        0x40_0078,
+        0x40,
+        0,
+        0x0038_0040_0000_0000,
+        0x0000_0000_0000_0001,
+        0x0000_0005_0000_0001,
+        0,
+        0x40_0000,
+        0x40_0000,
+        136,
+        136,
+        0x1000,
+        0xb8ff_31,
+        0,
+    ];
+    let mut bytes = words.map(u64::to_le_bytes).concat();
+    bytes.splice(0x78..0x81, [0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05]);
+    Program::from_bytes(bytes).unwrap()
+}
+
+fn job() -> Job {
+    Job {
+        program: program(),
+        arguments: vec![b"tiny".to_vec()],
+        environment: Vec::new(),
+        files: Vec::new(),
+        limits: Limits::new(),
+        call: Call::new(),
+        kill: None,
+    }
+}
+
+fn streams() -> Streams {
+    Streams {
+        input: Input::Empty,
+        output: Output::Capture(Vec::new()),
+        error: Output::Discard,
+        left: 1 << 20,
+        bytes_in: 0,
+        bytes_out: 0,
+    }
+}
+
+/// Runs the program on a fake that takes these steps.
+fn play(steps: Vec<Step>) -> Result<Outcome, RunError> {
+    let job = job();
+    let mut watch = Watch::begin(budget(&job))?;
+    let mut machine = Machine::fake(Box::new(FakeVcpu::new(steps)), job.limits.pages())?;
+    run_in(&mut machine, &mut watch, Features::default(), &job, &mut streams(), |_, _| Ok(()))
+}
+
+fn stop(exit: Exit) -> Step {
+    Step { change: Box::new(|_| {}), exit }
+}
+
+const DOORBELL: Exit = Exit::PortOut { port: abi::SYSCALL_PORT as u16, size: 1, count: 1 };
+
+/// A system call through the CPL3 gate.
+fn syscall(number: u64, arguments: [u64; 3]) -> Step {
+    let [rdi, rsi, rdx] = arguments;
+    Step {
+        change: Box::new(move |registers| {
+            let rip = layout::USER_SYSCALL_GATE + layout::OUT_BYTES;
+            *registers = Registers { rax: number, rdi, rsi, rdx, rcx: 0x40_0080, rip, ..*registers };
+        }),
+        exit: DOORBELL,
+    }
+}
+
+const EXIT_GROUP: u64 = 231;
+
+#[test]
+fn io_at_the_gate_is_a_system_call() {
+    assert_eq!(play(vec![syscall(EXIT_GROUP, [7, 0, 0])]).unwrap().end, End::Exited(7));
+}
+
+#[test]
+fn io_anywhere_else_is_the_payloads_own_and_a_general_protection_fault() {
+    for exit in [
+        DOORBELL,
+        Exit::PortIn { port: u16::from(abi::SYSCALL_PORT), size: 1, count: 1 },
+        Exit::PortOut { port: u16::from(abi::SYSCALL_PORT), size: 1, count: 4096 },
+    ] {
+        let End::Trap(trap) = play(vec![stop(exit)]).unwrap().end else { panic!("{exit}") };
+        assert_eq!(trap.vector(), Some(13), "{exit}");
+    }
+}
+
+#[test]
+fn io_on_a_port_that_is_closed_to_payloads_is_the_hosts_failure() {
+    for port in [0, 0x80, u16::from(abi::PROBE_PORT), u16::MAX] {
+        let exit = Exit::PortOut { port, size: 1, count: 1 };
+        assert!(matches!(play(vec![stop(exit)]), Err(RunError::Host(HostError::Broken { .. }))), "{port}");
+    }
+}
+
+#[test]
+fn a_trap_doorbell_that_no_stub_rang_is_the_hosts_failure() {
+    let exit = Exit::PortOut { port: u16::from(abi::TRAP_PORT), size: 1, count: 1 };
+    assert!(matches!(play(vec![stop(exit)]), Err(RunError::Host(HostError::Broken { .. }))));
+}
+
+#[test]
+fn shutdown_is_a_trap() {
+    let End::Trap(trap) = play(vec![stop(Exit::Shutdown)]).unwrap().end else { panic!() };
+    assert_eq!(trap.cause(), TrapCause::Shutdown);
+}
+
+#[test]
+fn internal_error_is_a_trap_with_its_suberror() {
+    let exit = Exit::InternalError { suberror: 1, data: [1, 2, 3, 4] };
+    let End::Trap(trap) = play(vec![stop(exit)]).unwrap().end else { panic!() };
+    assert_eq!(trap.cause(), TrapCause::Emulation { suberror: 1 });
+}
+
+#[test]
+fn mmio_hlt_fail_entry_memory_fault_efault_and_ehwpoison_are_the_hosts_failure_and_say_so() {
+    for (exit, name) in [
+        (Exit::MmioRead { address: 1, len: 8 }, "KVM_EXIT_MMIO"),
+        (Exit::MmioWrite { address: 1, len: 8 }, "KVM_EXIT_MMIO"),
+        (Exit::Halt, "KVM_EXIT_HLT"),
+        (Exit::FailEntry { reason: 0x8000_0021, cpu: 3 }, "KVM_EXIT_FAIL_ENTRY"),
+        (Exit::MemoryFault, "EFAULT"),
+        (Exit::HardwarePoison, "EHWPOISON"),
+    ] {
+        match play(vec![stop(exit)]) {
+            Err(RunError::Host(HostError::Broken { exit })) => assert!(exit.contains(name), "{exit}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn exits_that_ampoule_never_asks_for_and_those_of_other_architectures_are_the_hosts_failure() {
+    for reason in 0..64 {
+        assert!(
+            matches!(play(vec![stop(Exit::Other { reason })]), Err(RunError::Host(HostError::Broken { .. }))),
+            "exit reason {reason}"
+        );
+    }
+}
+
+#[test]
+fn intr_by_somebody_elses_signal_changes_nothing() {
+    let steps = vec![stop(Exit::Interrupted), stop(Exit::Interrupted), syscall(EXIT_GROUP, [3, 0, 0])];
+    let outcome = play(steps).unwrap();
+    assert_eq!(outcome.end, End::Exited(3));
+    assert_eq!(outcome.stats.exits.get(&ExitKind::Interrupted), Some(&2));
+}
+
+#[test]
+fn a_system_call_that_nobody_serves_is_counted_and_visible() {
+    let outcome = play(vec![syscall(500, [0; 3]), syscall(u64::MAX, [0; 3]), syscall(EXIT_GROUP, [0; 3])]).unwrap();
+    let unknown: Vec<_> =
+        outcome.stats.syscalls.iter().filter(|call| call.unknown).map(|call| call.name.as_str()).collect();
+    assert_eq!(unknown, ["500", "512 and above"]);
+}
+
+/// Fails the nth kernel call of a whole life, for every n.
+#[test]
+fn a_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_the_next_is_unaffected() {
+    HostProbe::get().unwrap();
+    let life = || run(&job(), &mut streams(), |_, _| Ok(()));
+    assert_eq!(life().unwrap().end, End::Exited(0));
+    let (_, calls) = fault::with_nth_failing(None, libc::EIO, || life().unwrap());
+    assert!(calls.len() > 10, "{calls:?}");
+    for (nth, call) in calls.iter().enumerate() {
+        let (result, _) = fault::with_nth_failing(Some(nth), libc::EIO, life);
+        match result {
+            Err(RunError::Host(HostError::Call { call: failed, source })) => {
+                assert_eq!((failed, source.raw_os_error()), (*call, Some(libc::EIO)), "call {nth}");
+            }
+            // Disarming a timer that cannot be disarmed: the run was over.
+            Ok(outcome) => assert_eq!(outcome.end, End::Exited(0), "call {nth}, {call}"),
+            Err(other) => panic!("call {nth}, {call}: {other}"),
+        }
+        assert_eq!(life().unwrap().end, End::Exited(0), "after call {nth}, {call}, failed");
+    }
+}

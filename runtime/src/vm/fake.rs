@@ -1,0 +1,80 @@
+//! A vCPU that produces the exits it was told to: what no real KVM gives on demand.
+
+use std::collections::VecDeque;
+
+use super::error::HostError;
+use super::exit::Exit;
+use super::vcpu::{Registers, SystemRegisters, Vcpu, XSAVE_BYTES};
+
+/// What the fake does at one `run`: changes the registers, then stops for this reason.
+pub(crate) struct Step {
+    pub(crate) change: Box<dyn FnOnce(&mut Registers) + Send>,
+    pub(crate) exit: Exit,
+}
+
+/// See the module's documentation. Out of steps, it halts, which no program can do.
+pub(crate) struct FakeVcpu {
+    steps: VecDeque<Step>,
+    registers: Registers,
+    system: SystemRegisters,
+    state: Box<[u8; XSAVE_BYTES]>,
+}
+
+impl FakeVcpu {
+    pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self {
+            steps: steps.into_iter().collect(),
+            registers: Registers::default(),
+            system: SystemRegisters::default(),
+            state: Box::new([0; XSAVE_BYTES]),
+        }
+    }
+}
+
+impl std::fmt::Debug for FakeVcpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FakeVcpu({} steps left)", self.steps.len())
+    }
+}
+
+impl Vcpu for FakeVcpu {
+    fn run(&mut self) -> Result<Exit, HostError> {
+        Ok(match self.steps.pop_front() {
+            Some(step) => {
+                (step.change)(&mut self.registers);
+                step.exit
+            }
+            None => Exit::Halt,
+        })
+    }
+
+    fn registers(&self) -> Registers {
+        self.registers
+    }
+
+    fn set_registers(&mut self, registers: &Registers) {
+        self.registers = *registers;
+    }
+
+    fn system_registers(&self) -> Result<SystemRegisters, HostError> {
+        Ok(self.system)
+    }
+
+    fn set_system_registers(&mut self, registers: &SystemRegisters) -> Result<(), HostError> {
+        self.system = *registers;
+        Ok(())
+    }
+
+    fn extended_state(&self) -> Result<Box<[u8; XSAVE_BYTES]>, HostError> {
+        Ok(self.state.clone())
+    }
+
+    fn set_extended_state(&mut self, state: &[u8; XSAVE_BYTES]) -> Result<(), HostError> {
+        self.state = Box::new(*state);
+        Ok(())
+    }
+
+    fn set_signal_mask(&mut self, _mask: u64) -> Result<(), HostError> {
+        Ok(())
+    }
+}
