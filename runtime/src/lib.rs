@@ -75,3 +75,8 @@ pub use vm::error::{HostError, ProbeFailure};
 pub use vm::exit::ExitKind;
 pub use vm::kick::{NotARealTimeSignal, set_kick_signal};
 pub use vm::seam::HostCall;
+
+/// The README's tour, so that its code is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

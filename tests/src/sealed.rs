@@ -61,9 +61,10 @@ impl Outcome {
     /// If it cannot be run.
     pub fn inside(image: &[u8], args: &[&str], env: &[(&str, &str)], stdin: &[u8]) -> Self {
         let program = Program::from_bytes(image).unwrap_or_else(|error| panic!("{error}"));
-        let mut command = Command::new(&program).args(args).stdin(Stdio::bytes(stdin.to_vec())).call(honest_call());
+        let mut command = Command::new(&program);
+        command.args(args).stdin(Stdio::bytes(stdin)).call(honest_call());
         for (name, value) in env {
-            command = command.env(name, value);
+            command.env(name, value);
         }
         let output = command.output().unwrap_or_else(|error| panic!("{args:?}: {error}"));
         let ending = ending(&output.end);

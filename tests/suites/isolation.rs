@@ -112,10 +112,7 @@ fn the_next_run_is_an_ordinary_one_after_any_kind_of_ending() {
 
 #[test]
 fn what_random_numbers_a_run_draws_no_other_draws() {
-    let program = program("raw");
-    assert_eq!(Command::new(&program).call(honest_call()).output().expect("an ordinary run").end, End::Exited(0));
-    let rust = ampoule_tests::program("random");
-    let draw = || Command::new(&rust).call(honest_call()).output().expect("an ordinary run").stdout;
+    let draw = || run_inside("random", &[]).stdout;
     let (first, second) = (draw(), draw());
     assert_eq!((first.len(), second.len()), (48, 48));
     assert_ne!(first.get(..16), second.get(..16), "AT_RANDOM");

@@ -29,7 +29,7 @@ fn program() -> Program {
         136,
         136,
         0x1000,
-        0xb8ff_31,
+        0,
         0,
     ];
     let mut bytes = words.map(u64::to_le_bytes).concat();

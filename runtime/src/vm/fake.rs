@@ -70,7 +70,7 @@ impl Vcpu for FakeVcpu {
     }
 
     fn set_extended_state(&mut self, state: &[u8; XSAVE_BYTES]) -> Result<(), HostError> {
-        self.state = Box::new(*state);
+        *self.state = *state;
         Ok(())
     }
 
