@@ -2,11 +2,11 @@
 //! needs nothing else where it runs.
 //!
 //! ```text
-//! suffix   variants                              compiler
-//! .c       musl, glibc, pie   (hostile: musl)    musl-gcc -static, gcc -static, gcc -static-pie
-//! .cpp     glibc, pie                            g++ -static, g++ -static-pie
-//! .rs      static, pie                           rustc, libc linked statically
-//! .S       bare                                  gcc -nostdlib -static
+//! suffix   variants                                     compiler
+//! .c       musl, glibc, pie   (hostile, bench: musl)    musl-gcc -static, gcc -static, gcc -static-pie
+//! .cpp     glibc, pie                                   g++ -static, g++ -static-pie
+//! .rs      static, pie                                  rustc, libc linked statically
+//! .S       bare                                         gcc -nostdlib -static
 //! ```
 //! A first line that holds `guest: variants=… flags=…` (values separated by commas) narrows the variants and adds flags at the end.
 //!
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 /// Every guest in every variant, by name.
 fn jobs() -> Result<Vec<Job>, String> {
     let mut jobs = Vec::new();
-    for (directory, honest) in [("guests/honest", true), ("guests/hostile", false)] {
+    for (directory, honest) in [("guests/honest", true), ("guests/hostile", false), ("guests/bench", false)] {
         let entries = std::fs::read_dir(directory).map_err(|error| format!("{directory}: {error}"))?;
         for entry in entries {
             let source = entry.map_err(|error| format!("{directory}: {error}"))?.path();

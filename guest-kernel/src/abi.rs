@@ -15,6 +15,14 @@ pub const TRAP_PORT: u8 = 0xf5;
 /// Port that the boot probe's tiny guests write to. Closed to CPL3 and unused outside the probe.
 pub const PROBE_PORT: u8 = 0xf6;
 
+/// The hypercall that KVM passes on to the host: `KVM_HC_MAP_GPA_RANGE` (Linux Documentation/virt/kvm/x86/hypercalls.rst), with the
+/// arguments below. Only CPL0 may make it.
+pub const HYPERCALL_NUMBER: u32 = 12;
+/// RBX: a page-aligned guest-physical address. Nothing is there, and nothing is done to it.
+pub const HYPERCALL_ADDRESS: u32 = 0x3fff_f000;
+/// RCX: how many pages.
+pub const HYPERCALL_PAGES: u32 = 1;
+
 const _: () = assert!(
     SYSCALL_PORT / 8 == TRAP_PORT / 8,
     "the ports share one byte of the TSS I/O bitmap: see layout::IO_BITMAP_BYTES"

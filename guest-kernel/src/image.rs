@@ -51,12 +51,43 @@ pub fn user() -> &'static [u8; IMAGE_BYTES] {
     &USER_IMAGE
 }
 
+/// From the start of the supervisor image to the saved registers, as they lie in the guest.
+const SAVED_REGISTERS: u64 =
+    (layout::STACKS_PAGE - layout::SUPERVISOR_CODE_PAGE) * layout::PAGE_SIZE + layout::HYPERCALL_REGISTERS_OFFSET;
+
+/// A CPL0 syscall gate whose doorbell is a hypercall.
+macro_rules! hypercall_gate {
+    ($offset:literal, $instruction:literal) => {
+        concat!(
+            ".org 10b + ",
+            $offset,
+            ", 0xf4\n",
+            "mov [rip + .Lampoule_supervisor + {saved}], rax\n",
+            "mov [rip + .Lampoule_supervisor + {saved} + 8], rbx\n",
+            "mov [rip + .Lampoule_supervisor + {saved} + 16], rcx\n",
+            "mov [rip + .Lampoule_supervisor + {saved} + 24], rdx\n",
+            "mov eax, {number}\n",
+            "mov ebx, {address}\n",
+            "mov ecx, {pages}\n",
+            "xor edx, edx\n",
+            $instruction,
+            "\n",
+            "mov rax, [rip + .Lampoule_supervisor + {saved}]\n",
+            "mov rbx, [rip + .Lampoule_supervisor + {saved} + 8]\n",
+            "mov rcx, [rip + .Lampoule_supervisor + {saved} + 16]\n",
+            "mov rdx, [rip + .Lampoule_supervisor + {saved} + 24]\n",
+            "sysretq\n",
+        )
+    };
+}
+
 core::arch::global_asm!(
     ".pushsection .rodata.ampoule_kernel, \"a\", @progbits",
     ".balign 4096",
     // One stub for each vector. The host tells the vector by RIP and never resumes behind the port write.
     concat!(".globl ", symbol!("supervisor")),
     concat!(symbol!("supervisor"), ":"),
+    ".Lampoule_supervisor:",
     "10:",
     ".rept {vectors}",
     "  1: out {trap}, al",
@@ -86,6 +117,10 @@ core::arch::global_asm!(
     "  jmp 4f",
     ".org 10b + {resume}, 0xf4",
     "  4: iretq",
+    // The same gate with a hypercall as its doorbell. It needs four registers for itself, so they go through memory; the host
+    // answers in the saved RAX. RFLAGS is in R11.
+    hypercall_gate!("{vmcall_gate}", "vmcall"),
+    hypercall_gate!("{vmmcall_gate}", "vmmcall"),
     ".org 10b + {bytes}, 0xf4",
     // syscall came here at CPL3: the same registers, and RFLAGS untouched because SFMASK is 0.
     concat!(".globl ", symbol!("user")),
@@ -102,6 +137,12 @@ core::arch::global_asm!(
     gate = const layout::SYSCALL_GATE_OFFSET,
     editor = const layout::EDITOR_OFFSET,
     resume = const layout::RESUME_OFFSET,
+    vmcall_gate = const layout::VMCALL_GATE_OFFSET,
+    vmmcall_gate = const layout::VMMCALL_GATE_OFFSET,
+    saved = const SAVED_REGISTERS,
+    number = const abi::HYPERCALL_NUMBER,
+    address = const abi::HYPERCALL_ADDRESS,
+    pages = const abi::HYPERCALL_PAGES,
     bytes = const IMAGE_BYTES,
 );
 
@@ -134,7 +175,9 @@ mod tests {
 
     #[test]
     fn everything_between_the_gates_halts() {
-        assert!(at(supervisor(), layout::RESUME_OFFSET + 2).iter().all(|&byte| byte == 0xf4));
+        let after_resume = &at(supervisor(), layout::RESUME_OFFSET + 2)
+            [..usize::try_from(layout::VMCALL_GATE_OFFSET - layout::RESUME_OFFSET - 2).unwrap()];
+        assert!(after_resume.iter().all(|&byte| byte == 0xf4));
         assert!(user()[4..].iter().all(|&byte| byte == 0xf4));
     }
 }

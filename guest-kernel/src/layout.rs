@@ -141,10 +141,21 @@ pub const EDITOR_OFFSET: u64 = 0x480;
 /// The resume gate: one `iretq` over the resume frame.
 pub const RESUME_OFFSET: u64 = 0x4c0;
 
+/// The CPL0 syscall gate that rings by `vmcall` (Intel's).
+pub const VMCALL_GATE_OFFSET: u64 = 0x500;
+/// The CPL0 syscall gate that rings by `vmmcall` (AMD's).
+pub const VMMCALL_GATE_OFFSET: u64 = VMCALL_GATE_OFFSET + HYPERCALL_GATE_BYTES;
+/// Bytes of a gate that rings by a hypercall.
+pub const HYPERCALL_GATE_BYTES: u64 = 0x80;
+
 /// Virtual address of the first exception stub.
 pub const STUBS: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + STUBS_OFFSET;
 /// Virtual address of the CPL0 syscall gate.
 pub const SUPERVISOR_SYSCALL_GATE: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + SYSCALL_GATE_OFFSET;
+/// Virtual address of the gate that rings by `vmcall`.
+pub const VMCALL_GATE: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + VMCALL_GATE_OFFSET;
+/// Virtual address of the gate that rings by `vmmcall`.
+pub const VMMCALL_GATE: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + VMMCALL_GATE_OFFSET;
 /// Virtual address of the editor.
 pub const EDITOR: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + EDITOR_OFFSET;
 /// Virtual address of the resume gate.
@@ -163,6 +174,9 @@ pub const EDITOR_REGISTERS_OFFSET: u64 = RESUME_FRAME_OFFSET - 4 * 8;
 /// The resume frame: RIP, CS, RFLAGS, RSP, SS as `iretq` pops them.
 pub const RESUME_FRAME_OFFSET: u64 = 0xa00;
 
+/// The registers that a hypercall needs for itself (RAX, RBX, RCX, RDX), as the program had them; the gate loads them back.
+pub const HYPERCALL_REGISTERS_OFFSET: u64 = 0xb00;
+
 // ---- the edit list --------------------------------------------------------------------------------------------------
 
 /// Words of the edit list. A span is its destination (virtual), a count and that many entries; a zero destination ends the list.
@@ -177,6 +191,10 @@ const _: () = {
     assert!(TSS_OFFSET + TSS_BYTES + IO_BITMAP_BYTES <= IDT_OFFSET, "the I/O bitmap runs into the IDT");
     assert!(IDT_OFFSET + IDT_ENTRIES * 16 <= PAGE_SIZE, "the IDT runs out of its page");
     assert!(STUBS_OFFSET + IDT_ENTRIES * STUB_BYTES <= SYSCALL_GATE_OFFSET, "the stubs run into the gate");
+    assert!(
+        RESUME_FRAME_OFFSET + 5 * 8 <= HYPERCALL_REGISTERS_OFFSET,
+        "the resume frame runs into the saved registers"
+    );
     assert!(TSS_SELECTOR as u64 / 8 + 2 == GDT_ENTRIES, "the TSS descriptor takes the last two entries");
     assert!(USER_END < USER_SYSCALL_GATE && USER_SYSCALL_GATE + PAGE_SIZE < 0x7fff_ffff_f000, "see USER_END");
 };

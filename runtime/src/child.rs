@@ -19,6 +19,7 @@ pub struct Child {
     pub stderr: Option<PipeReader>,
     kill: CancelToken,
     thread: Option<JoinHandle<Result<Status, RunError>>>,
+    status: Option<Status>,
 }
 
 impl Child {
@@ -29,7 +30,14 @@ impl Child {
             .name("ampoule-child".to_owned())
             .spawn(move || run.finish().map(|outcome| Status { end: outcome.end, stats: outcome.stats }))
             .map_err(|source| RunError::Setup { source })?;
-        Ok(Self { stdin: ends.stdin, stdout: ends.stdout, stderr: ends.stderr, kill, thread: Some(thread) })
+        Ok(Self {
+            stdin: ends.stdin,
+            stdout: ends.stdout,
+            stderr: ends.stderr,
+            kill,
+            thread: Some(thread),
+            status: None,
+        })
     }
 
     /// Ends the program with [`End::Cancelled`](crate::End::Cancelled), whatever it is doing. Does not wait for it.
@@ -53,8 +61,7 @@ impl Child {
     pub fn try_wait(&mut self) -> Result<Option<Status>, RunError> {
         match &self.thread {
             Some(thread) if !thread.is_finished() => Ok(None),
-            Some(_) => self.join().map(Some),
-            None => Ok(None),
+            _ => self.join().map(Some),
         }
     }
 
@@ -86,10 +93,10 @@ impl Child {
     }
 
     fn join(&mut self) -> Result<Status, RunError> {
-        match self.thread.take() {
-            Some(thread) => thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)),
-            None => Err(RunError::AlreadyWaited),
+        if let Some(thread) = self.thread.take() {
+            self.status = Some(thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))?);
         }
+        self.status.clone().ok_or(RunError::AlreadyWaited)
     }
 }
 

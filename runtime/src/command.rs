@@ -13,6 +13,7 @@ use crate::error::RunError;
 use crate::limits::{Call, Limits};
 use crate::linux::reply::Refusal;
 use crate::linux::streams::{Output as Sink, Streams};
+use crate::machine::boot::Doorbell;
 use crate::program::Program;
 use crate::sandbox::run::{self, Content, Job, Outcome, Placed};
 use crate::stats::Stats;
@@ -48,6 +49,7 @@ pub struct Command {
     stderr: Option<Stdio>,
     limits: Limits,
     call: Call,
+    doorbell: Doorbell,
 }
 
 /// How a run ended, what it printed and what it cost.
@@ -89,6 +91,7 @@ impl Command {
             stderr: None,
             limits: Limits::new(),
             call: Call::new(),
+            doorbell: Doorbell::default(),
         }
     }
 
@@ -170,6 +173,14 @@ impl Command {
         self
     }
 
+    /// How the guest tells the host that it made a system call. Only for comparing: the default works everywhere and nothing is quicker.
+    ///
+    /// The run fails with [`HostError::NoDoorbell`](crate::HostError::NoDoorbell) where the probe shows that it does not work.
+    pub fn doorbell(&mut self, doorbell: Doorbell) -> &mut Self {
+        self.doorbell = doorbell;
+        self
+    }
+
     /// Runs the program on this thread and collects what it prints.
     ///
     /// # Errors
@@ -231,6 +242,7 @@ impl Command {
             files: self.files.clone(),
             limits: self.limits.clone(),
             call: self.call.clone(),
+            doorbell: self.doorbell,
             kill: None,
         };
         let writers = [stdout_writer, stderr_writer].into_iter().flatten().collect();

@@ -39,8 +39,8 @@ pub enum RunError {
         /// What is wrong with it and what to do.
         reason: String,
     },
-    /// The child's status was already taken by [`Child::try_wait`](crate::Child::try_wait).
-    #[error("the child's status was already taken: keep what try_wait returned")]
+    /// The child's run could not be made, and [`Child::try_wait`](crate::Child::try_wait) has said why.
+    #[error("the child's run could not be made: try_wait has returned the reason before")]
     AlreadyWaited,
     /// A stream or a thread could not be set up.
     #[error("cannot set up the run: {source}")]

@@ -59,8 +59,8 @@ pub use end::{End, Limit};
 pub use error::RunError;
 pub use limits::{Call, Limits};
 pub use linux::counts::SyscallCount;
-pub use machine::boot::Gate;
-pub use machine::floors::Floors;
+pub use machine::boot::{Doorbell, Gate};
+pub use machine::floors::{Floor, Floors};
 pub use machine::probe::{HostProbe, ProbeStep};
 pub use program::{
     ElfField, ElfPart, Kind, Program, ProgramError, ProgramOptions, Protection, Segment, SegmentFault, Symbol,

@@ -1,7 +1,12 @@
 //! What a run leaves in the process that embeds it: nothing. Seen from a process that does nothing else, hence without the harness that
 //! runs tests on threads: descriptors, threads, signal masks and handlers are the process's own and can be compared before and after.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "this is a test, whose main is not marked as one")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is a test, whose main is not marked as one"
+)]
 #![allow(missing_docs, reason = "a test has no readers of its interface")]
 
 use ampoule::{Call, CancelToken, Command, End, Limit, Stdio};
@@ -65,8 +70,8 @@ fn all_kinds_of_runs() {
     token.cancel();
     assert_eq!(child.wait().expect("a typed ending").end, End::Cancelled);
     drop(stdin);
-    let mut child = spawn(honest_call());
-    drop(child.kill());
+    let child = spawn(honest_call());
+    child.kill();
     assert_eq!(child.wait().expect("a typed ending").end, End::Cancelled);
     drop(spawn(honest_call()));
 }

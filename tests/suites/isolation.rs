@@ -31,7 +31,7 @@ fn fresh_memory_is_zero_and_fresh_registers_are_what_linux_gives() {
 #[test]
 fn a_program_finds_nothing_of_those_that_ran_before_however_they_ended() {
     let first = observation();
-    for round in 0..scale(3) {
+    for round in 0..scale(2) {
         for how in ["dirty", "crash", "spin"] {
             let end = dirty(how).end;
             match how {

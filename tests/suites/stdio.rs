@@ -3,6 +3,7 @@
 use ampoule::{Command, End, Signal, Stdio};
 use ampoule_tests::{honest_call, program, run_hello};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn without_a_stdin_a_program_reads_the_end_at_once() {
@@ -43,6 +44,58 @@ fn bytes_given_and_bytes_captured_are_the_same_whatever_their_size() {
         assert!(output.stdout == bytes, "{size} bytes");
         assert_eq!((output.stats.bytes_in, output.stats.bytes_out), (u64::from(size), u64::from(size)));
     }
+}
+
+#[test]
+fn a_vectored_read_fills_every_vector_that_there_are_bytes_for() {
+    // The guest asks for 204 bytes in three vectors of 3, 1 and 200.
+    let program = program("streams");
+    let bytes = vec![b'x'; 20_400];
+    let output = Command::new(&program).arg("vectors").stdin(Stdio::bytes(bytes)).call(honest_call()).output();
+    let output = output.expect("an ordinary run");
+    assert_eq!(output.end, End::Exited(0));
+    let reads = output.stats.syscalls.iter().find(|call| call.name == "readv").map(|call| call.count);
+    assert_eq!(reads, Some(101), "a hundred times 204 bytes, and the end");
+}
+
+#[test]
+fn a_writer_gets_everything_before_the_run_is_over() {
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let program = program("streams");
+    let (out, err) = (Shared::default(), Shared::default());
+    let result = Command::new(&program)
+        .arg("both")
+        .stdout(Stdio::writer(out.clone()))
+        .stderr(Stdio::writer(err.clone()))
+        .call(honest_call())
+        .status();
+    assert_eq!(result.expect("an ordinary run").end, End::Exited(0));
+    assert_eq!(*out.0.lock().expect("no panic"), b"out\n".repeat(100));
+    assert_eq!(*err.0.lock().expect("no panic"), b"err\n".repeat(100));
+}
+
+#[test]
+fn files_serve_as_streams_from_where_they_stand() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("from");
+    std::fs::write(&path, "skipped\nread\n").expect("a file");
+    let mut from = std::fs::File::open(&path).expect("the file");
+    from.read_exact(&mut [0; 8]).expect("the first line");
+    let to = std::fs::File::create(directory.path().join("to")).expect("a file");
+    let program = program("streams");
+    let result = Command::new(&program).arg("upper").stdin(from.into()).stdout(to.into()).call(honest_call()).status();
+    assert_eq!(result.expect("an ordinary run").end, End::Exited(0));
+    assert_eq!(std::fs::read(directory.path().join("to")).expect("the file"), b"READ\n");
 }
 
 #[test]

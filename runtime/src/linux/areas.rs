@@ -118,6 +118,11 @@ impl Areas {
         end.checked_sub(length).filter(|&start| start >= USER_START && self.is_free(start..end))
     }
 
+    /// True if moving a mapping cannot fail for its areas: the new one, what it grows by, and a hole in the old one.
+    pub(crate) fn can_move(&self) -> bool {
+        self.areas.len() + 6 <= MAX_AREAS
+    }
+
     /// Maps `range`, replacing what was there. The caller has checked it with [`valid`].
     pub(crate) fn insert(&mut self, range: Range<u64>, attributes: Attributes) -> Result<(), TooMany> {
         // A range in the middle of one area makes three.
@@ -142,7 +147,9 @@ impl Areas {
 
     /// Unmaps `range`.
     pub(crate) fn remove(&mut self, range: Range<u64>) -> Result<(), TooMany> {
-        if self.areas.len() + 1 > MAX_AREAS {
+        // Only a hole in the middle of one area makes more of them: giving back is possible however many there are.
+        let hole = self.find(range.start).is_some_and(|(area, _)| area.start < range.start && range.end < area.end);
+        if hole && self.areas.len() + 1 > MAX_AREAS {
             return Err(TooMany);
         }
         self.cut(range);

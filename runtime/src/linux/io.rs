@@ -50,7 +50,9 @@ impl Kernel<'_> {
         let mut buffer = vec![0; piece_size(spans)];
         let mut total = 0;
         // A descriptor that cannot be read is an error even if nothing is asked for.
-        self.source(fd, 0, at)?;
+        if let Source::Stream(_) = self.source(fd, 1, at)? {
+            return self.read_stream(spans, &mut buffer);
+        }
         for span in spans {
             let mut done = 0;
             while done < span.length {
@@ -68,8 +70,7 @@ impl Kernel<'_> {
                 if let At::Position(position) = &mut at {
                     *position = position.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
                 }
-                // A short piece is the end, or all that a stream had: more would have to be waited for.
-                if count < wanted || self.is_stream(fd) {
+                if count < wanted {
                     return Ok(total);
                 }
             }
@@ -84,8 +85,32 @@ impl Kernel<'_> {
         }
     }
 
+    /// Reads a stream once, as much as there is and fits into one piece, and spreads it over the ranges.
+    fn read_stream(&mut self, spans: &[Span], buffer: &mut [u8]) -> Reply {
+        let room = spans.iter().fold(0_u64, |sum, span| sum.saturating_add(span.length));
+        let wanted = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
+        let Some(first) = spans.iter().find(|span| span.length > 0) else { return Ok(0) };
+        // Bytes of a stream are gone once read: see that they have somewhere to go first.
+        self.probe_writable(first.address)?;
+        let Some(piece) = buffer.get_mut(..wanted) else { return Ok(0) };
+        let count = self.streams.read(piece, self.watch)?;
+        let mut rest = piece.get(..count).unwrap_or_default();
+        let mut total = 0;
+        for span in spans {
+            let (part, after) = rest.split_at(usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len()));
+            if part.is_empty() {
+                continue;
+            }
+            match self.write_some(span.address, part) {
+                Err(Refusal::Errno(_)) if total > 0 => return Ok(total),
+                written => total += written? as u64,
+            }
+            rest = after;
+        }
+        Ok(total)
+    }
+
     fn read_piece(&mut self, fd: i32, address: u64, piece: &mut [u8], at: At) -> Result<usize, Refusal> {
-        let mut stream = false;
         let count = match self.source(fd, piece.len(), at)? {
             Source::Bytes(bytes) => {
                 let count = bytes.len().min(piece.len());
@@ -94,10 +119,8 @@ impl Kernel<'_> {
                 }
                 count
             }
-            Source::Stream(_) => {
-                stream = true;
-                0
-            }
+            // Served before.
+            Source::Stream(_) => return Err(Errno::BADF.into()),
             Source::Zeros(count) => {
                 piece.fill(0);
                 count
@@ -108,13 +131,6 @@ impl Kernel<'_> {
             }
             Source::End => 0,
         };
-        if stream {
-            // Bytes of a stream are gone once read: see that they have somewhere to go first.
-            self.probe_writable(address)?;
-            let count = self.streams.read(piece, self.watch)?;
-            let count = self.write_some(address, piece.get(..count).unwrap_or_default())?;
-            return Ok(count);
-        }
         let count = self.write_some(address, piece.get(..count).unwrap_or_default())?;
         if at == At::Offset {
             self.process.files.advance(fd, count)?;
@@ -126,10 +142,6 @@ impl Kernel<'_> {
     fn probe_writable(&mut self, address: u64) -> Result<(), Refusal> {
         let [byte] = self.read_array(address)?;
         self.write_all(address, &[byte])
-    }
-
-    fn is_stream(&self, fd: i32) -> bool {
-        matches!(self.process.files.object(fd), Ok(Object::Stream(_)))
     }
 
     /// Writes the program's ranges, one after the other.
@@ -272,8 +284,8 @@ fn host_events(events: u16) -> PollFlags {
 }
 
 fn piece_size(spans: &[Span]) -> usize {
-    let longest = spans.iter().map(|span| span.length).max().unwrap_or(0);
-    usize::try_from(longest).unwrap_or(PIECE).min(PIECE)
+    let all = spans.iter().fold(0_u64, |sum, span| sum.saturating_add(span.length));
+    usize::try_from(all).unwrap_or(PIECE).min(PIECE)
 }
 
 /// The one range of a plain `read` or `write`.

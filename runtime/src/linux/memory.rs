@@ -259,8 +259,11 @@ impl Kernel<'_> {
         let access = access(protection);
         let parts: Vec<_> = self.process.memory.areas.within(range.clone()).collect();
         for (part, attributes) in parts {
-            let attributes = Attributes { access, ..attributes };
-            if attributes.is_backed() && self.machine.populate(part.clone(), access, self.watch)?.is_err() {
+            self.watch.check()?;
+            // With the access that it has: should the next step fail, area and pages still agree.
+            if (Attributes { access, ..attributes }).is_backed()
+                && self.machine.populate(part.clone(), attributes.access, self.watch)?.is_err()
+            {
                 return Err(Errno::NOMEM.into());
             }
             self.process.memory.areas.protect(part.clone(), access).map_err(|_| Errno::NOMEM)?;
@@ -284,6 +287,9 @@ impl Kernel<'_> {
             return Err(Errno::FAULT.into());
         }
         let old_length = from.end - from.start;
+        if !self.process.memory.areas.can_move() {
+            return Err(Errno::NOMEM.into());
+        }
         let target = if flags & MREMAP_FIXED != 0 {
             let to = areas::valid(new, length).ok_or(Errno::INVAL)?;
             if to.start < from.end && from.start < to.end {
@@ -313,22 +319,19 @@ impl Kernel<'_> {
         self.move_range(from, target, attributes)
     }
 
-    /// Moves a mapping; the target is free, and longer or shorter than the source.
+    /// Moves a mapping; the target is free, and longer or shorter than the source. The areas have room ([`Areas::can_move`]).
     fn move_range(&mut self, from: Range<u64>, to: Range<u64>, attributes: Attributes) -> Reply {
         let kept = (from.end - from.start).min(to.end - to.start);
         let grown = to.start + kept..to.end;
         if !grown.is_empty() {
             self.map_range(grown.clone(), attributes)?;
         }
-        let moved = from.start..from.start + kept;
-        if self.machine.relocate(moved, to.start, self.watch)?.is_err() {
-            if !grown.is_empty() {
-                self.unmap_range(grown)?;
-            }
+        let (start, moved) = (to.start, from.start..from.start + kept);
+        self.process.memory.areas.insert(start..start + kept, attributes).map_err(|_| Errno::NOMEM)?;
+        if self.machine.relocate(moved, start, self.watch)?.is_err() {
+            self.unmap_range(to)?;
             return Err(Errno::NOMEM.into());
         }
-        let start = to.start;
-        self.process.memory.areas.insert(start..start + kept, attributes).map_err(|_| Errno::NOMEM)?;
         self.unmap_range(from)?;
         Ok(start)
     }

@@ -27,6 +27,8 @@ pub(crate) mod reply;
 mod sigframe;
 mod signals;
 pub(crate) mod streams;
+#[cfg(test)]
+mod tests;
 mod time;
 mod user;
 

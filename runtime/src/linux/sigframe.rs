@@ -81,7 +81,7 @@ impl Kernel<'_> {
         {
             return Ok(Handled::Yes);
         }
-        let information = self.information(&exception);
+        let information = self.information(&exception)?;
         let signals = &self.process.signals;
         let handler = signals.action(information.signal).handler;
         if handler == SIG_DFL || handler == SIG_IGN || signals.blocked & information.signal.bit() != 0 {
@@ -96,6 +96,7 @@ impl Kernel<'_> {
     /// Delivers what is pending. Call before the program runs on.
     pub(crate) fn deliver_pending(&mut self) -> Result<(), Refusal> {
         while let Some(information) = self.process.signals.take_due() {
+            self.watch.check()?;
             let signal = information.signal;
             match self.process.signals.action(signal).handler {
                 SIG_IGN => {}
@@ -117,7 +118,7 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    fn information(&self, exception: &Exception) -> Information {
+    fn information(&mut self, exception: &Exception) -> Result<Information, Refusal> {
         let signal = signal_of(exception.vector);
         let rip = self.machine.registers().rip;
         let (code, value) = match exception.vector {
@@ -125,7 +126,7 @@ impl Kernel<'_> {
             1 => (2, rip),                             // TRAP_TRACE
             6 => (2, rip),                             // ILL_ILLOPN
             17 => (1, exception.address.unwrap_or(0)), // BUS_ADRALN
-            16 | 19 => (7, rip),                       // FPE_FLTINV: which one it was is in the saved state
+            16 | 19 => (self.float_code(exception.vector)?, rip),
             PAGE_FAULT => {
                 let address = exception.address.unwrap_or(0);
                 let mapped = self.process.memory.areas.find(address).is_some();
@@ -133,7 +134,27 @@ impl Kernel<'_> {
             }
             _ => (SI_KERNEL, 0),
         };
-        Information { signal, code, value }
+        Ok(Information { signal, code, value })
+    }
+
+    /// `si_code` of a floating-point exception: the first that is raised and not masked, as Linux looks for it.
+    fn float_code(&mut self, vector: u8) -> Result<i32, Refusal> {
+        const MATH_FAULT: u8 = 16;
+        let state = self.machine.vcpu().extended_state()?;
+        let raised = if vector == MATH_FAULT {
+            word(&state[..], 2) & !word(&state[..], 0)
+        } else {
+            let mxcsr = word(&state[..], 24);
+            mxcsr & !(mxcsr >> 7)
+        };
+        Ok(match raised & 0x3f {
+            flags if flags & 1 != 0 => 7,    // FPE_FLTINV
+            flags if flags & 4 != 0 => 3,    // FPE_FLTDIV
+            flags if flags & 8 != 0 => 4,    // FPE_FLTOVF
+            flags if flags & 0x12 != 0 => 5, // FPE_FLTUND
+            flags if flags & 0x20 != 0 => 6, // FPE_FLTRES
+            _ => 7,
+        })
     }
 
     /// Builds the frame and points the registers at the handler.
@@ -149,16 +170,19 @@ impl Kernel<'_> {
         }
         let registers = *self.machine.registers();
         let alternate = self.process.signals.alternate;
-        let stack = if action.flags & SA_ONSTACK != 0 && alternate.is_enabled() && !alternate.contains(registers.rsp) {
-            alternate.start.wrapping_add(alternate.size)
-        } else {
-            registers.rsp.wrapping_sub(RED_ZONE)
-        };
+        let nested = alternate.contains(registers.rsp);
+        let entering = action.flags & SA_ONSTACK != 0 && alternate.is_enabled() && !nested;
+        let stack =
+            if entering { alternate.start.wrapping_add(alternate.size) } else { registers.rsp.wrapping_sub(RED_ZONE) };
         let state = self.machine.vcpu().extended_state()?;
         let (state, present) = frame_state(&state);
         self.process.signals.states |= present;
         let state_at = stack.wrapping_sub(state.len() as u64) & !63;
         let frame_at = (state_at.wrapping_sub(FRAME_BYTES) & !15).wrapping_sub(8);
+        if (nested || entering) && !alternate.contains(frame_at) {
+            // It would run out of the alternate stack, into whatever lies below.
+            return Ok(Err(NoRoom));
+        }
         let mask = self.process.signals.suspended.take().unwrap_or(self.process.signals.blocked);
 
         let mut frame = Vec::new();
@@ -246,9 +270,6 @@ impl Kernel<'_> {
         let mut state = Box::new([0; XSAVE_BYTES]);
         let legacy = state.get_mut(..LEGACY_BYTES).unwrap_or_default();
         self.read_exact(at, legacy)?;
-        let word = |bytes: &[u8], offset: usize| {
-            bytes.get(offset..offset + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
-        };
         let size = usize::try_from(word(legacy, SOFTWARE_OFFSET + 16)).unwrap_or(0);
         let extended = word(legacy, SOFTWARE_OFFSET) == MAGIC1 && STATES.iter().any(|&(end, _)| end == size);
         let mut present = 0b11;
@@ -275,6 +296,11 @@ struct NoRoom;
 
 fn push(frame: &mut Vec<u8>, words: &[u64]) {
     frame.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+}
+
+/// A little-endian word; zero beyond the end.
+fn word(bytes: &[u8], offset: usize) -> u32 {
+    bytes.get(offset..offset + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 fn patch(bytes: &mut [u8], offset: usize, with: &[u8]) {

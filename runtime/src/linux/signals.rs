@@ -1,7 +1,7 @@
 //! Signals: what the program wants done with each, which are blocked, which are pending. Plain data; delivery is `sigframe`'s.
 //!
 //! A sealed program gets signals from two places only: from itself (`raise`, `abort`, a broken pipe) and from the processor (a
-//! fault). One of each number can be pending.
+//! fault). One of each standard signal can be pending, and a limited number of real-time signals.
 
 use rustix::io::Errno;
 
@@ -36,6 +36,11 @@ const SIG_SETMASK: u64 = 2;
 
 /// SIGKILL and SIGSTOP cannot be blocked, caught or ignored.
 const UNSTOPPABLE: u64 = 1 << 8 | 1 << 18;
+
+/// Real-time signals are queued.
+const FIRST_QUEUED: u8 = 32;
+/// Most signals that are pending at once; each is some bytes of the host's memory.
+const MAX_PENDING: usize = 1024;
 
 /// `struct kernel_sigaction`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,14 +117,23 @@ impl Signals {
     }
 
     /// Makes a signal pending. Ignored ones vanish at once, as Linux has it, unless they are blocked.
-    pub(super) fn send(&mut self, information: Information) {
+    ///
+    /// # Errors
+    /// `EAGAIN` for a real-time signal if too many are pending.
+    pub(super) fn send(&mut self, information: Information) -> Result<(), Errno> {
         let signal = information.signal;
+        let queued = signal.number() >= FIRST_QUEUED;
         if self.blocked & signal.bit() == 0 && self.is_ignored(signal) {
-            return;
+            return Ok(());
         }
-        if !self.pending.iter().any(|pending| pending.signal == signal) {
-            self.pending.push(information);
+        if !queued && self.pending.iter().any(|pending| pending.signal == signal) {
+            return Ok(());
         }
+        if queued && self.pending.len() >= MAX_PENDING {
+            return Err(Errno::AGAIN);
+        }
+        self.pending.push(information);
+        Ok(())
     }
 
     /// True if nothing happens when it is delivered.
@@ -299,14 +313,16 @@ impl Kernel<'_> {
             return Ok(0);
         }
         let sender = super::identity::PROCESS | u64::from(super::identity::USER) << 32;
-        self.process.signals.send(Information { signal: signal(number)?, code, value: sender });
+        self.process.signals.send(Information { signal: signal(number)?, code, value: sender })?;
         Ok(0)
     }
 
     /// A write to a pipe without a reader.
     pub(super) fn broken_pipe(&mut self) -> Errno {
         let sender = super::identity::PROCESS | u64::from(super::identity::USER) << 32;
-        self.process.signals.send(Information { signal: Signal::PIPE, code: SI_USER, value: sender });
-        Errno::PIPE
+        match self.process.signals.send(Information { signal: Signal::PIPE, code: SI_USER, value: sender }) {
+            Ok(()) => Errno::PIPE,
+            Err(errno) => errno,
+        }
     }
 }

@@ -25,6 +25,47 @@ pub enum Gate {
     User,
 }
 
+/// How the CPL0 gate tells the host that somebody called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Doorbell {
+    /// A byte written to a port: works on every KVM, and nothing is quicker.
+    #[default]
+    Port,
+    /// The hypercall that KVM passes on (`KVM_EXIT_HYPERCALL`), `vmcall` or `vmmcall`: where the probe shows that it works.
+    Hypercall,
+}
+
+/// The instruction behind a doorbell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Bell {
+    /// `out`
+    Out,
+    /// Intel's hypercall.
+    Vmcall,
+    /// AMD's hypercall.
+    Vmmcall,
+}
+
+/// A way from CPL3 to the host and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Passage {
+    pub(crate) gate: Gate,
+    pub(crate) bell: Bell,
+}
+
+impl Passage {
+    /// Where `syscall` goes.
+    pub(crate) fn entry(self) -> u64 {
+        match (self.gate, self.bell) {
+            (Gate::User, _) => layout::USER_SYSCALL_GATE,
+            (Gate::Supervisor, Bell::Out) => layout::SUPERVISOR_SYSCALL_GATE,
+            (Gate::Supervisor, Bell::Vmcall) => layout::VMCALL_GATE,
+            (Gate::Supervisor, Bell::Vmmcall) => layout::VMMCALL_GATE,
+        }
+    }
+}
+
 const CR0: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 18 | 1 << 31; // PE MP ET NE WP AM PG
 const CR4_PAE: u64 = 1 << 5;
 const CR4_OSFXSR: u64 = 1 << 9;
@@ -74,7 +115,7 @@ pub(crate) fn install(memory: &mut GuestMemory, gate: Gate) -> Result<(), HostEr
 }
 
 /// The state of a vCPU that is about to run at CPL3, with `root` as its page tables.
-pub(crate) fn setup(reset: SystemRegisters, features: Features, gate: Gate, root: u64) -> Setup {
+pub(crate) fn setup(reset: SystemRegisters, features: Features, passage: Passage, root: u64) -> Setup {
     let on = |condition: bool, bit: u64| if condition { bit } else { 0 };
     let mut system = reset;
     system.cr0 = CR0;
@@ -108,15 +149,16 @@ pub(crate) fn setup(reset: SystemRegisters, features: Features, gate: Gate, root
     system.gdt.limit = GDT_LIMIT;
     system.idt.base = kernel_virtual(layout::DESCRIPTORS_PAGE) + IDT_OFFSET;
     system.idt.limit = IDT_LIMIT;
-    let (lstar, fmask) = match gate {
-        Gate::Supervisor => (layout::SUPERVISOR_SYSCALL_GATE, SUPERVISOR_FMASK),
-        Gate::User => (layout::USER_SYSCALL_GATE, 0),
+    let fmask = match passage.gate {
+        Gate::Supervisor => SUPERVISOR_FMASK,
+        Gate::User => 0,
     };
     let star = u64::from(layout::SYSRET_BASE_SELECTOR) << 48 | u64::from(layout::KERNEL_CODE_SELECTOR) << 32;
     Setup {
         system,
-        msrs: vec![(MSR_STAR, star), (MSR_LSTAR, lstar), (MSR_FMASK, fmask)],
+        msrs: vec![(MSR_STAR, star), (MSR_LSTAR, passage.entry()), (MSR_FMASK, fmask)],
         xcr0: features.xsave.then_some(features.xcr0),
+        hypercall_exits: passage.bell != Bell::Out,
     }
 }
 

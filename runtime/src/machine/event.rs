@@ -5,7 +5,7 @@
 
 use ampoule_kernel::{abi, layout};
 
-use super::boot::Gate;
+use super::boot::{Bell, Gate, Passage};
 use crate::vm::error::HostError;
 use crate::vm::exit::Exit;
 use crate::vm::memory::GuestMemory;
@@ -42,10 +42,19 @@ pub(crate) enum Event {
     Syscall,
     /// The payload took an exception.
     Exception(Exception),
+    /// The same, but no handler can be told: its `in` is half done, and KVM would finish it over the handler's registers.
+    Fatal(Exception),
     /// A signal is pending: somebody's.
     Interrupted,
     /// The payload did something that this KVM cannot carry out or survive.
     Crashed(Exit),
+    /// The ring-0 image took an exception, which no payload can make it do: a bug, or a KVM that does not do what the probe saw.
+    KernelFault {
+        /// The vector.
+        vector: u8,
+        /// Where in the image.
+        rip: u64,
+    },
     /// KVM or the kernel image failed.
     Broken(Exit),
 }
@@ -61,6 +70,8 @@ pub(super) struct Decoded {
 
 /// Page fault.
 pub(crate) const PAGE_FAULT: u8 = 14;
+/// Undefined opcode.
+pub(crate) const UNDEFINED: u8 = 6;
 /// General protection.
 pub(crate) const GENERAL_PROTECTION: u8 = 13;
 /// Vectors that push an error code (Intel SDM vol. 3, table 6-1; AMD vol. 2, 8.2).
@@ -70,18 +81,33 @@ const WITH_ERROR_CODE: u32 =
 const DOUBLE_FAULT: u8 = 8;
 
 /// Makes sense of `exit`.
-pub(super) fn decode(exit: Exit, gate: Gate, vcpu: &dyn Vcpu, memory: &GuestMemory) -> Result<Decoded, HostError> {
+pub(super) fn decode(
+    exit: Exit,
+    passage: Passage,
+    vcpu: &dyn Vcpu,
+    memory: &GuestMemory,
+) -> Result<Decoded, HostError> {
     let registers = vcpu.registers();
     let ended = |event| Decoded { event, stopped: Stopped::Inside, user: Some(registers) };
     Ok(match exit {
         Exit::PortOut { port, size: 1, count: 1 }
-            if port == u16::from(abi::SYSCALL_PORT) && in_gate(gate, registers.rip) =>
+            if port == u16::from(abi::SYSCALL_PORT) && in_gate(passage, registers.rip) =>
         {
-            let flags = match gate {
+            let flags = match passage.gate {
                 Gate::Supervisor => registers.r11,
                 Gate::User => registers.rflags,
             };
             let user = Registers { rip: registers.rcx, rflags: flags, ..registers };
+            Decoded { event: Event::Syscall, stopped: Stopped::Gate, user: Some(user) }
+        }
+        Exit::Hypercall { number }
+            if number == u64::from(abi::HYPERCALL_NUMBER) && in_hypercall_gate(passage, registers.rip) =>
+        {
+            let mut saved = [0; 32];
+            memory
+                .read(layout::kernel_physical(layout::STACKS_PAGE) + layout::HYPERCALL_REGISTERS_OFFSET, &mut saved)?;
+            let [rax, rbx, rcx, rdx] = words(&saved);
+            let user = Registers { rax, rbx, rcx, rdx, rip: rcx, rflags: registers.r11, ..registers };
             Decoded { event: Event::Syscall, stopped: Stopped::Gate, user: Some(user) }
         }
         Exit::PortOut { port, .. } if port == u16::from(abi::TRAP_PORT) => match stub_vector(registers.rip) {
@@ -93,7 +119,10 @@ pub(super) fn decode(exit: Exit, gate: Gate, vcpu: &dyn Vcpu, memory: &GuestMemo
             if port == u16::from(abi::SYSCALL_PORT) && registers.rip < layout::USER_END =>
         {
             let exception = Exception { vector: GENERAL_PROTECTION, error_code: 0, address: None };
-            Decoded { event: Event::Exception(exception), stopped: Stopped::Gate, user: Some(registers) }
+            match exit {
+                Exit::PortIn { .. } => ended(Event::Fatal(exception)),
+                _ => Decoded { event: Event::Exception(exception), stopped: Stopped::Gate, user: Some(registers) },
+            }
         }
         Exit::Interrupted => {
             let user = (registers.rip < layout::USER_END).then_some(registers);
@@ -104,12 +133,15 @@ pub(super) fn decode(exit: Exit, gate: Gate, vcpu: &dyn Vcpu, memory: &GuestMemo
     })
 }
 
-fn in_gate(gate: Gate, rip: u64) -> bool {
-    let start = match gate {
-        Gate::Supervisor => layout::SUPERVISOR_SYSCALL_GATE,
-        Gate::User => layout::USER_SYSCALL_GATE,
-    };
+fn in_gate(passage: Passage, rip: u64) -> bool {
+    let start = passage.entry();
     rip == start || rip == start + layout::OUT_BYTES
+}
+
+/// Hosts differ in whether RIP is on the hypercall or past it; it is somewhere in the gate.
+fn in_hypercall_gate(passage: Passage, rip: u64) -> bool {
+    let start = passage.entry();
+    passage.bell != Bell::Out && (start..start + layout::HYPERCALL_GATE_BYTES).contains(&rip)
 }
 
 fn stub_vector(rip: u64) -> Option<u8> {
@@ -120,21 +152,26 @@ fn stub_vector(rip: u64) -> Option<u8> {
         .flatten()
 }
 
+/// Little-endian words out of as many bytes as they take.
+fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut words = [0; N];
+    for (word, from) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = from.try_into().map_or(0, u64::from_le_bytes);
+    }
+    words
+}
+
 /// Reads the frame that the CPU pushed.
 fn trap(vector: u8, registers: &Registers, vcpu: &dyn Vcpu, memory: &GuestMemory) -> Result<Decoded, HostError> {
     let has_code = WITH_ERROR_CODE >> vector & 1 == 1;
     let top = if vector == DOUBLE_FAULT { layout::DOUBLE_FAULT_STACK_OFFSET } else { layout::EXCEPTION_STACK_OFFSET };
     let mut bytes = [0; 48];
     memory.read(layout::kernel_physical(layout::STACKS_PAGE) + top - 48, &mut bytes)?;
-    let mut words = bytes.chunks_exact(8).filter_map(|word| word.try_into().ok()).map(u64::from_le_bytes);
-    let mut next = || words.next().unwrap_or(0);
-    let (code, rip, cs, rflags, rsp) = (next(), next(), next(), next(), next());
+    let [code, rip, cs, rflags, rsp, _ss] = words(&bytes);
     let address = if vector == PAGE_FAULT { Some(vcpu.system_registers()?.cr2) } else { None };
     let exception = Exception { vector, error_code: if has_code { code } else { 0 }, address };
     if cs & 3 != 3 {
-        // The image faulted, which no payload can make it do: a bug of ours, or a KVM that does not do what the probe saw.
-        let exit = Exit::Other { reason: u32::from(vector) };
-        return Ok(Decoded { event: Event::Broken(exit), stopped: Stopped::Inside, user: None });
+        return Ok(Decoded { event: Event::KernelFault { vector, rip }, stopped: Stopped::Inside, user: None });
     }
     let user = Registers { rip, rflags, rsp, ..*registers };
     Ok(Decoded { event: Event::Exception(exception), stopped: Stopped::Trap, user: Some(user) })

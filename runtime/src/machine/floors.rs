@@ -2,28 +2,43 @@
 
 use std::time::Duration;
 
-use ampoule_kernel::{abi, layout};
+use ampoule_kernel::layout;
 
 use super::Machine;
-use super::boot::Gate;
+use super::boot::Doorbell;
 use super::paging::{Access, Page};
 use super::probe::{HostProbe, map_page};
+use crate::vm::bare::{self, BareVm, Guest};
 use crate::vm::clock::{self, Nanos};
 use crate::vm::device::Device;
 use crate::vm::error::HostError;
-use crate::vm::watch::{Budget, Halted, Watch};
+
+/// One of the floors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Floor {
+    /// An exit from CPL3 and back: a bare VM writes a port and runs on.
+    Exit,
+    /// A bare VM with one slot of 64 MiB: the KVM calls that make it, run it to its first exit, and drop it. Mapping the slot's memory
+    /// and unmapping it is not counted.
+    VmLife,
+    /// The first touch of a 4 KiB page that the guest has mapped.
+    FirstTouch,
+    /// How much later than asked for a bare per-thread timer, set to 5 ms, stops a spinning bare VM.
+    Overshoot,
+}
 
 /// What this host's KVM costs. Minima over many runs, but for the overshoot, which is a median.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Floors {
-    /// An exit from CPL3 and back, by the cheapest way that works here.
+    /// [`Floor::Exit`]
     pub exit: Duration,
-    /// A virtual machine with 64 MiB of memory: made, run once, dropped.
+    /// [`Floor::VmLife`]
     pub vm_life: Duration,
-    /// The first touch of a 4 KiB page that the guest has mapped.
+    /// [`Floor::FirstTouch`]
     pub first_touch: Duration,
-    /// How much later than asked for a per-thread timer stops a spinning guest.
+    /// [`Floor::Overshoot`]
     pub overshoot: Duration,
 }
 
@@ -31,23 +46,17 @@ pub struct Floors {
 const EXITS: u32 = 100;
 const EXIT_ROUNDS: usize = 40;
 const LIFE_ROUNDS: usize = 40;
-const TOUCH_PAGES: u64 = 1024;
+/// Pages that are touched together.
+const TOUCH_PAGES: u32 = 1024;
 const TOUCH_ROUNDS: usize = 10;
 const OVERSHOOT_ROUNDS: usize = 40;
 /// The limit that is overshot.
 const SPIN: Nanos = 5_000_000;
 /// 64 MiB.
-const LIFE_PAGES: u64 = 16_384;
-const SMALL_PAGES: u64 = 64;
+const PAGES: u64 = 16_384;
 const CODE: u64 = layout::USER_START;
 const DATA: u64 = 0x40_0000;
 
-/// `out SYSCALL_PORT, al; jmp to itself`
-const RING: [u8; 4] = [0xe6, abi::SYSCALL_PORT, 0xeb, 0xfc];
-/// `syscall; jmp to itself`
-const CALL: [u8; 4] = [0x0f, 0x05, 0xeb, 0xfc];
-/// `jmp to itself`
-const FOREVER: [u8; 2] = [0xeb, 0xfe];
 /// `again: mov [rdi], eax; add rdi, 4096; dec rdx; jnz again; syscall`
 const TOUCH: [u8; 16] =
     [0x89, 0x07, 0x48, 0x81, 0xc7, 0x00, 0x10, 0x00, 0x00, 0x48, 0xff, 0xca, 0x75, 0xf2, 0x0f, 0x05];
@@ -58,62 +67,76 @@ impl HostProbe {
     /// # Errors
     /// [`HostError`] if KVM fails in the middle.
     pub fn measure(&self) -> Result<Floors, HostError> {
-        let device = Device::get()?;
-        let gate = self.gate();
         Ok(Floors {
-            exit: minimum(EXIT_ROUNDS, || exits(device, gate))? / EXITS,
-            vm_life: minimum(LIFE_ROUNDS, || life(device, gate))?,
-            first_touch: minimum(TOUCH_ROUNDS, || touch(device, gate))? / u32::try_from(TOUCH_PAGES).unwrap_or(1),
-            overshoot: overshoot(device, gate)?,
+            exit: self.least(Floor::Exit, EXIT_ROUNDS)?,
+            vm_life: self.least(Floor::VmLife, LIFE_ROUNDS)?,
+            first_touch: self.least(Floor::FirstTouch, TOUCH_ROUNDS)?,
+            overshoot: self.median(Floor::Overshoot, OVERSHOOT_ROUNDS)?,
         })
     }
-}
 
-fn minimum(rounds: usize, mut measure: impl FnMut() -> Result<Nanos, HostError>) -> Result<Duration, HostError> {
-    let mut least = Nanos::MAX;
-    for _ in 0..rounds {
-        least = least.min(measure()?);
+    /// Measures one floor once, in a virtual machine made for it: between two measurements of something else, so that both see the same
+    /// noise. An exit and a first touch are the mean of a hundred and of a thousand.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn measure_once(&self, floor: Floor) -> Result<Duration, HostError> {
+        let device = Device::get()?;
+        Ok(match floor {
+            Floor::Exit => Duration::from_nanos(exits(device)?) / EXITS,
+            Floor::VmLife => Duration::from_nanos(life(device)?),
+            Floor::FirstTouch => Duration::from_nanos(touch(device, self)?) / TOUCH_PAGES,
+            Floor::Overshoot => Duration::from_nanos(overshoot(device)?),
+        })
     }
-    Ok(Duration::from_nanos(least))
+
+    fn least(&self, floor: Floor, rounds: usize) -> Result<Duration, HostError> {
+        let mut least = Duration::MAX;
+        for _ in 0..rounds {
+            least = least.min(self.measure_once(floor)?);
+        }
+        Ok(least)
+    }
+
+    fn median(&self, floor: Floor, rounds: usize) -> Result<Duration, HostError> {
+        let mut all = (0..rounds).map(|_| self.measure_once(floor)).collect::<Result<Vec<_>, _>>()?;
+        all.sort_unstable();
+        Ok(all.get(rounds / 2).copied().unwrap_or_default())
+    }
 }
 
-/// A machine about to run `code` at CPL3.
-fn machine(device: &Device, gate: Gate, pages: u64, code: &[u8]) -> Result<Machine, HostError> {
-    let mut machine = Machine::with_gate(device, gate, pages)?;
-    map_page(&mut machine, CODE, Access { read: true, write: false, execute: true }, code)?;
+fn exits(device: &Device) -> Result<Nanos, HostError> {
+    let mut vm = BareVm::new(device, bare::memory(Guest::Exits)?)?;
+    vm.run()?;
+    let from = clock::monotonic();
+    for _ in 0..EXITS {
+        vm.run()?;
+    }
+    Ok(clock::monotonic() - from)
+}
+
+fn life(device: &Device) -> Result<Nanos, HostError> {
+    let memory = bare::memory(Guest::Exits)?;
+    let from = clock::monotonic();
+    let mut vm = BareVm::new(device, memory)?;
+    vm.run()?;
+    let memory = vm.end();
+    let taken = clock::monotonic() - from;
+    drop(memory);
+    Ok(taken)
+}
+
+fn touch(device: &Device, probe: &HostProbe) -> Result<Nanos, HostError> {
+    let mut machine = Machine::new(device, probe, Doorbell::Port, PAGES)?;
+    map_page(&mut machine, CODE, Access { read: true, write: false, execute: true }, &TOUCH)?;
     let mut registers = *machine.registers();
     registers.rip = CODE;
     registers.rdi = DATA;
-    registers.rdx = TOUCH_PAGES;
+    registers.rdx = u64::from(TOUCH_PAGES);
     // CODE is in the payload's half.
     let _ = machine.set_registers(&registers);
-    Ok(machine)
-}
-
-fn exits(device: &Device, gate: Gate) -> Result<Nanos, HostError> {
-    let code = if gate == Gate::User { &RING } else { &CALL };
-    let mut machine = machine(device, gate, SMALL_PAGES, code)?;
-    machine.run()?;
-    let vcpu = machine.vcpu();
-    let from = clock::monotonic();
-    for _ in 0..EXITS {
-        vcpu.run()?;
-    }
-    Ok(clock::monotonic() - from)
-}
-
-fn life(device: &Device, gate: Gate) -> Result<Nanos, HostError> {
-    let from = clock::monotonic();
-    let mut machine = machine(device, gate, LIFE_PAGES, &CALL)?;
-    machine.run()?;
-    drop(machine);
-    Ok(clock::monotonic() - from)
-}
-
-fn touch(device: &Device, gate: Gate) -> Result<Nanos, HostError> {
-    let mut machine = machine(device, gate, LIFE_PAGES, &TOUCH)?;
     let (tables, frames, memory) = machine.space();
-    for page in 0..TOUCH_PAGES {
+    for page in 0..u64::from(TOUCH_PAGES) {
         let Some(page) = Page::containing(DATA + page * layout::PAGE_SIZE) else { continue };
         let Some(allocated) = frames.allocate() else { continue };
         // 64 MiB have room for both.
@@ -125,25 +148,9 @@ fn touch(device: &Device, gate: Gate) -> Result<Nanos, HostError> {
     Ok(clock::monotonic() - from)
 }
 
-fn overshoot(device: &Device, gate: Gate) -> Result<Duration, HostError> {
-    let mut machine = machine(device, gate, SMALL_PAGES, &FOREVER)?;
-    let mut late = Vec::with_capacity(OVERSHOOT_ROUNDS);
-    for _ in 0..OVERSHOOT_ROUNDS {
-        let mut watch = Watch::begin(Budget { wall: SPIN, cpu: Nanos::MAX, cancel: Vec::new() })?;
-        machine.attach(watch.mask_inside())?;
-        loop {
-            watch.enter()?;
-            machine.run()?;
-            match watch.interrupted() {
-                Ok(()) => {}
-                Err(Halted::Stop(_)) => break,
-                Err(Halted::Host(error)) => return Err(error),
-            }
-        }
-        late.push(watch.wall_used().saturating_sub(SPIN));
-    }
-    late.sort_unstable();
-    Ok(Duration::from_nanos(late.get(OVERSHOOT_ROUNDS / 2).copied().unwrap_or(0)))
+fn overshoot(device: &Device) -> Result<Nanos, HostError> {
+    let mut vm = BareVm::new(device, bare::memory(Guest::Spins)?)?;
+    vm.run_until(clock::monotonic() + SPIN)
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ pub(crate) mod stack;
 
 use ampoule_kernel::layout;
 
-use self::boot::Gate;
-use self::event::{Event, Stopped};
+use self::boot::{Bell, Doorbell, Gate, Passage};
+use self::event::{Event, Exception, GENERAL_PROTECTION, Stopped, UNDEFINED};
 use self::frames::Frames;
 use self::paging::{Changes, PageTables};
 use self::probe::HostProbe;
@@ -56,7 +56,7 @@ pub(crate) struct Machine {
     pub(crate) tables: PageTables,
     /// The payload's pages.
     pub(crate) frames: Frames,
-    gate: Gate,
+    passage: Passage,
     stopped: Stopped,
     /// The payload's registers.
     user: Registers,
@@ -78,29 +78,34 @@ fn geometry(payload_pages: u64) -> Geometry {
 
 impl Machine {
     /// Boots an empty machine with `payload_pages` pages of memory.
-    pub(crate) fn new(device: &Device, probe: &HostProbe, payload_pages: u64) -> Result<Self, HostError> {
-        Self::with_gate(device, probe.gate(), payload_pages)
+    pub(crate) fn new(
+        device: &Device,
+        probe: &HostProbe,
+        doorbell: Doorbell,
+        payload_pages: u64,
+    ) -> Result<Self, HostError> {
+        Self::with_passage(device, probe.passage(doorbell)?, payload_pages)
     }
 
-    fn with_gate(device: &Device, gate: Gate, payload_pages: u64) -> Result<Self, HostError> {
+    fn with_passage(device: &Device, passage: Passage, payload_pages: u64) -> Result<Self, HostError> {
         let geometry = geometry(payload_pages);
         let features = device.features();
-        let shell = Shell::new(device, geometry, |reset| boot::setup(reset, features, gate, layout::TABLES_BASE))?;
-        Self::over(shell, geometry, gate, features.nx)
+        let shell = Shell::new(device, geometry, |reset| boot::setup(reset, features, passage, layout::TABLES_BASE))?;
+        Self::over(shell, geometry, passage, features.nx)
     }
 
     /// A machine over a fake vCPU.
     #[cfg(test)]
     pub(crate) fn fake(vcpu: Box<dyn Vcpu>, payload_pages: u64) -> Result<Self, HostError> {
         let geometry = geometry(payload_pages);
-        Self::over(Shell::fake(geometry, vcpu)?, geometry, Gate::User, true)
+        Self::over(Shell::fake(geometry, vcpu)?, geometry, Passage { gate: Gate::User, bell: Bell::Out }, true)
     }
 
-    fn over(mut shell: Shell, geometry: Geometry, gate: Gate, nx: bool) -> Result<Self, HostError> {
-        boot::install(&mut shell.memory, gate)?;
+    fn over(mut shell: Shell, geometry: Geometry, passage: Passage, nx: bool) -> Result<Self, HostError> {
+        boot::install(&mut shell.memory, passage.gate)?;
         let mut tables = PageTables::new(&mut shell.memory, geometry.table_pages, nx)?;
         let mut frames = Frames::new(geometry.payload_pages);
-        if gate == Gate::User {
+        if passage.gate == Gate::User {
             // A limit too small for it is too small for any program, which is then told so when it is loaded.
             let _ = tables.map_user_gate(&mut shell.memory, &mut frames)?;
         }
@@ -108,7 +113,7 @@ impl Machine {
             shell,
             tables,
             frames,
-            gate,
+            passage,
             stopped: Stopped::Fresh,
             user: Registers { rflags: FIXED_FLAGS, ..Registers::default() },
             replaced: true,
@@ -119,12 +124,29 @@ impl Machine {
     pub(crate) fn run(&mut self) -> Result<Event, HostError> {
         self.resume()?;
         let exit = self.shell.vcpu.run()?;
-        let decoded = event::decode(exit, self.gate, self.shell.vcpu.as_ref(), &self.shell.memory)?;
+        let decoded = event::decode(exit, self.passage, self.shell.vcpu.as_ref(), &self.shell.memory)?;
         self.stopped = decoded.stopped;
         if let Some(user) = decoded.user {
             self.user = user;
         }
-        Ok(decoded.event)
+        match decoded.event {
+            Event::Exception(exception) if exception.vector == UNDEFINED => self.corrected(exception),
+            event => Ok(event),
+        }
+    }
+
+    /// A KVM without hardware virtualization emulates what raised a #GP at CPL3, and raises #UD instead if its emulator does not know
+    /// the instruction. `int n` is the one whose #GP is certain: error code n · 8 + 2, the gate's selector with the IDT bit.
+    fn corrected(&self, exception: Exception) -> Result<Event, HostError> {
+        const INT: u8 = 0xcd;
+        let mut instruction = [0; 2];
+        let whole = self.copy_out(self.user.rip, &mut instruction)? == instruction.len();
+        Ok(Event::Exception(match instruction {
+            [INT, vector] if whole => {
+                Exception { vector: GENERAL_PROTECTION, error_code: u64::from(vector) * 8 + 2, address: None }
+            }
+            _ => exception,
+        }))
     }
 
     /// Before the first run on a thread: that this process owns the VM, and the signals that stay blocked inside.
@@ -179,18 +201,26 @@ impl Machine {
             // Before the first run nothing was derived from the tables yet.
             Changes::Toggle if self.stopped == Stopped::Fresh => {}
             Changes::Toggle => self.shell.toggle_tables()?,
-            Changes::Edits(words) => return self.resume_through_editor(&words),
+            Changes::Edits(words) => {
+                self.finish_hypercall()?;
+                return self.resume_through_editor(&words);
+            }
         }
         match self.stopped {
             Stopped::Inside => {}
+            Stopped::Gate if !self.replaced && self.passage.bell != Bell::Out => {
+                let saved = layout::kernel_physical(layout::STACKS_PAGE) + layout::HYPERCALL_REGISTERS_OFFSET;
+                self.shell.memory.write_u64(saved, self.user.rax)?;
+            }
             Stopped::Gate if !self.replaced => {
                 let mut registers = self.shell.vcpu.registers();
                 registers.rax = self.user.rax;
                 self.shell.vcpu.set_registers(&registers);
             }
             Stopped::Fresh => self.shell.vcpu.set_registers(&self.user),
-            Stopped::Gate if self.gate == Gate::User => self.shell.vcpu.set_registers(&self.user),
+            Stopped::Gate if self.passage.gate == Gate::User => self.shell.vcpu.set_registers(&self.user),
             Stopped::Gate | Stopped::Trap => {
+                self.finish_hypercall()?;
                 self.write_resume_frame()?;
                 let frame = layout::kernel_virtual(layout::STACKS_PAGE) + layout::RESUME_FRAME_OFFSET;
                 let registers = Registers { rip: layout::RESUME, rsp: frame, rflags: 2, ..self.user };
@@ -199,6 +229,15 @@ impl Machine {
         }
         self.replaced = false;
         Ok(())
+    }
+
+    /// At a pending hypercall KVM would put its result into RAX and move RIP after we replaced them: that has to be over first.
+    fn finish_hypercall(&mut self) -> Result<(), HostError> {
+        if self.stopped == Stopped::Gate && self.passage.bell != Bell::Out {
+            self.shell.vcpu.complete()
+        } else {
+            Ok(())
+        }
     }
 
     fn resume_through_editor(&mut self, words: &[u64]) -> Result<(), HostError> {
@@ -210,7 +249,7 @@ impl Machine {
         for (register, offset) in saved.into_iter().zip((layout::EDITOR_REGISTERS_OFFSET..).step_by(8)) {
             self.shell.memory.write_u64(stacks + offset, register)?;
         }
-        if self.stopped == Stopped::Fresh || (self.stopped == Stopped::Gate && self.gate == Gate::User) {
+        if self.stopped == Stopped::Fresh || (self.stopped == Stopped::Gate && self.passage.gate == Gate::User) {
             let mut system = self.shell.vcpu.system_registers()?;
             system.cs = boot::code_segment(layout::KERNEL_CODE_SELECTOR);
             system.ss = boot::data_segment(layout::KERNEL_DATA_SELECTOR);
@@ -243,3 +282,6 @@ impl Machine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

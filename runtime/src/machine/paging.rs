@@ -12,6 +12,7 @@
 //! writes table pages. The mirror is plain data and authoritative: the guest's copy is never read.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use ampoule_kernel::layout::{
     self, ARENA_PD_PAGE, EDIT_WORDS, KERNEL_PD_PAGE, KERNEL_PDPT_PAGE, KERNEL_PT_PAGE, PAGE_SIZE, TABLES_BASE,
@@ -102,6 +103,14 @@ pub(crate) struct OutOfTables;
 struct Table {
     entries: Box<[u64; 512]>,
     used: u16,
+}
+
+/// A table and where what it maps starts.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    table: u64,
+    level: u32,
+    start: u64,
 }
 
 /// The page tables of one program.
@@ -218,7 +227,8 @@ impl PageTables {
         None
     }
 
-    /// Makes sure that the tables for `page` exist, so that mapping it cannot fail.
+    /// Makes sure that the tables for `page` exist, so that mapping it cannot fail. Takes no table from elsewhere: where this fails,
+    /// [`reclaim`](Self::reclaim) may help. What it made before it failed stays, empty.
     pub(crate) fn prepare(
         &mut self,
         memory: &mut GuestMemory,
@@ -279,24 +289,26 @@ impl PageTables {
         self.set(memory, table, page.index(0), entry)
     }
 
-    /// Gives back the tables that map nothing. They may be used again only after a toggle, which this asks for.
-    pub(crate) fn reclaim(&mut self, memory: &mut GuestMemory, frames: &mut Frames) -> Result<(), HostError> {
-        let mut released = 0;
-        self.reclaim_below(memory, 0, 3, &mut released)?;
-        frames.release_tables(released);
-        if !self.retired.is_empty() {
+    /// Gives back the tables that map nothing, but for those of `keep`, which somebody has prepared and is about to fill. They may be
+    /// used again only after a toggle, which this asks for.
+    pub(crate) fn reclaim(
+        &mut self,
+        memory: &mut GuestMemory,
+        frames: &mut Frames,
+        keep: &Range<u64>,
+    ) -> Result<(), HostError> {
+        let before = self.retired.len();
+        self.reclaim_below(memory, Span { table: 0, level: 3, start: 0 }, keep)?;
+        let released = self.retired.len() - before;
+        if released > 0 {
+            frames.release_tables(u32::try_from(released).unwrap_or(u32::MAX));
             self.write_all(memory)?;
         }
         Ok(())
     }
 
-    fn reclaim_below(
-        &mut self,
-        memory: &mut GuestMemory,
-        table: u64,
-        level: u32,
-        released: &mut u32,
-    ) -> Result<(), HostError> {
+    fn reclaim_below(&mut self, memory: &mut GuestMemory, above: Span, keep: &Range<u64>) -> Result<(), HostError> {
+        let Span { table, level, start } = above;
         if level == 0 {
             return Ok(());
         }
@@ -305,14 +317,16 @@ impl PageTables {
             else {
                 continue;
             };
-            self.reclaim_below(memory, child, level - 1, released)?;
-            if self.table(child).is_some_and(|table| table.used == 0) {
+            let bytes = PAGE_SIZE << (9 * level);
+            let start = start + index * bytes;
+            self.reclaim_below(memory, Span { table: child, level: level - 1, start }, keep)?;
+            let kept = start < keep.end && keep.start < start + bytes;
+            if !kept && self.table(child).is_some_and(|table| table.used == 0) {
                 self.set(memory, table, index, 0)?;
                 if let Some(slot) = usize::try_from(child).ok().and_then(|child| self.tables.get_mut(child)) {
                     *slot = None;
                 }
                 self.retired.push(child);
-                *released += 1;
             }
         }
         Ok(())
@@ -358,9 +372,6 @@ impl PageTables {
             self.tables.push(None);
             fresh
         } else {
-            if self.retired.is_empty() {
-                self.reclaim(memory, frames)?;
-            }
             let Some(page) = self.retired.pop() else {
                 return Ok(None);
             };
@@ -437,6 +448,12 @@ impl PageTables {
         Self::visible(self.entry(offset / PAGE_SIZE, offset % PAGE_SIZE / 8).unwrap_or(0))
     }
 
+    /// Tables in use, the root aside: what is charged.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
+        self.tables.iter().flatten().count() as u64 - 1
+    }
+
     fn table(&self, page: u64) -> Option<&Table> {
         self.tables.get(usize::try_from(page).ok()?)?.as_ref()
     }
@@ -472,3 +489,6 @@ pub(crate) enum Changes {
     /// The slot has to be toggled.
     Toggle,
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use ampoule_kernel::layout;
 
-use super::boot::Gate;
+use super::boot::{Bell, Doorbell, Gate, Passage};
 use super::event::{Event, PAGE_FAULT};
 use super::paging::{Access, Page};
 use super::{Machine, Stopped};
@@ -19,6 +19,8 @@ use crate::vm::watch::{Budget, Halted, Watch};
 
 /// A tiny guest that is still running after this is hung. An emulated CPU on a busy machine needs some of it.
 const PATIENCE: Nanos = 2_000_000_000;
+/// The same for hypercalls: there are hosts on which they never come back, and everybody who asks has to wait for that.
+const HYPERCALL_PATIENCE: Nanos = 200_000_000;
 /// Memory of a tiny guest.
 const PROBE_PAGES: u64 = 32;
 /// Where its code is.
@@ -67,6 +69,29 @@ impl HostProbe {
         Ok(PROBE.get_or_init(|| probe))
     }
 
+    /// Whether a doorbell works here. The first question about the hypercall takes a moment, since on some hosts it hangs until a timer
+    /// ends it.
+    ///
+    /// # Errors
+    /// [`HostError::NoDoorbell`] with what the probe saw.
+    pub fn doorbell(&self, doorbell: Doorbell) -> Result<(), HostError> {
+        self.passage(doorbell).map(|_| ())
+    }
+
+    /// The way from CPL3 to the host with this doorbell.
+    pub(super) fn passage(&self, doorbell: Doorbell) -> Result<Passage, HostError> {
+        static HYPERCALL: OnceLock<Result<Bell, ProbeFailure>> = OnceLock::new();
+        let gate = self.gate;
+        let bell = match doorbell {
+            Doorbell::Port => Bell::Out,
+            Doorbell::Hypercall => HYPERCALL
+                .get_or_init(|| hypercall_instruction(gate))
+                .clone()
+                .map_err(|reason| HostError::NoDoorbell { reason })?,
+        };
+        Ok(Passage { gate, bell })
+    }
+
     /// How `syscall` gets to the host here.
     #[must_use]
     pub fn gate(&self) -> Gate {
@@ -98,14 +123,15 @@ impl HostProbe {
             (Gate::Supervisor, "syscall enters CPL0, writes a port and returns by sysret"),
             (Gate::User, "syscall stays at CPL3, writes a port through the TSS bitmap and returns by a jump"),
         ] {
-            let failure = gate_works(device, gate)?;
+            let passage = Passage { gate, bell: Bell::Out };
+            let failure = gate_works(device, passage, PATIENCE)?;
             steps.push(ProbeStep { question, failure: failure.clone() });
             let Some(failure) = failure else {
                 for (question, many) in [
                     ("page-table entries changed by the guest's editor are seen", false),
                     ("page-table entries changed by the host are seen after the slot was toggled", true),
                 ] {
-                    let failure = edits_are_seen(device, gate, many)?;
+                    let failure = edits_are_seen(device, passage, many)?;
                     steps.push(ProbeStep { question, failure: failure.clone() });
                     if let Some(reason) = failure {
                         return Err(HostError::NoGate { reason });
@@ -119,6 +145,24 @@ impl HostProbe {
     }
 }
 
+/// The hypercall instruction that works here: a CPU has one of the two, and KVM may or may not pass the call on.
+fn hypercall_instruction(gate: Gate) -> Result<Bell, ProbeFailure> {
+    if gate == Gate::User {
+        // A hypercall is CPL0's, and this host's gate never gets there.
+        return Err(ProbeFailure::Level);
+    }
+    let mut last = ProbeFailure::Hung;
+    for bell in [Bell::Vmcall, Bell::Vmmcall] {
+        let tried = Device::get().and_then(|device| gate_works(device, Passage { gate, bell }, HYPERCALL_PATIENCE));
+        match tried {
+            Ok(None) => return Ok(bell),
+            Ok(Some(failure)) => last = failure,
+            Err(error) => last = ProbeFailure::Exit(error.to_string()),
+        }
+    }
+    Err(last)
+}
+
 /// A tiny guest.
 struct Tiny {
     machine: Machine,
@@ -126,15 +170,15 @@ struct Tiny {
 }
 
 impl Tiny {
-    fn new(device: &Device, gate: Gate) -> Result<Self, HostError> {
-        let mut machine = Machine::with_gate(device, gate, PROBE_PAGES)?;
+    fn new(device: &Device, passage: Passage, patience: Nanos) -> Result<Self, HostError> {
+        let mut machine = Machine::with_passage(device, passage, PROBE_PAGES)?;
         let execute = Access { read: true, write: false, execute: true };
         map_page(&mut machine, CODE, execute, &PROGRAM)?;
         let mut registers = *machine.registers();
         registers.rip = CODE;
         // CODE is in the payload's half, so this cannot be refused.
         let _ = machine.set_registers(&registers);
-        let watch = Watch::begin(Budget { wall: PATIENCE, cpu: PATIENCE, cancel: Vec::new() })?;
+        let watch = Watch::begin(Budget { wall: patience, cpu: patience, cancel: Vec::new() })?;
         machine.attach(watch.mask_inside())?;
         Ok(Self { machine, watch })
     }
@@ -167,7 +211,10 @@ impl Tiny {
             Event::Syscall => {
                 Some(ProbeFailure::Exit(format!("a system call at the wrong privilege level, RIP {rip:#x}")))
             }
-            Event::Exception(exception) => Some(ProbeFailure::Exception { vector: exception.vector, rip }),
+            Event::KernelFault { vector, .. } => Some(ProbeFailure::Exception { vector, rip }),
+            Event::Exception(exception) | Event::Fatal(exception) => {
+                Some(ProbeFailure::Exception { vector: exception.vector, rip })
+            }
             Event::Crashed(exit) | Event::Broken(exit) => Some(ProbeFailure::Exit(exit.to_string())),
             Event::Interrupted => Some(ProbeFailure::Hung),
         })
@@ -176,7 +223,7 @@ impl Tiny {
     /// On a CPU that enters CPL0, the user gate would seem to work, and leave the payload there.
     fn at_right_level(&mut self) -> Result<bool, HostError> {
         let level = self.machine.vcpu().system_registers()?.cs.selector & 3;
-        Ok(level == if self.machine.gate == Gate::User { 3 } else { 0 })
+        Ok(level == if self.machine.passage.gate == Gate::User { 3 } else { 0 })
     }
 }
 
@@ -193,8 +240,8 @@ pub(super) fn map_page(machine: &mut Machine, address: u64, access: Access, cont
     Ok(())
 }
 
-fn gate_works(device: &Device, gate: Gate) -> Result<Option<ProbeFailure>, HostError> {
-    let mut tiny = Tiny::new(device, gate)?;
+fn gate_works(device: &Device, passage: Passage, patience: Nanos) -> Result<Option<ProbeFailure>, HostError> {
+    let mut tiny = Tiny::new(device, passage, patience)?;
     map_page(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
     for _ in 0..2 {
         let failure = tiny.rings()?;
@@ -206,8 +253,8 @@ fn gate_works(device: &Device, gate: Gate) -> Result<Option<ProbeFailure>, HostE
 }
 
 /// Write, make read-only, see the fault, make writable, see the write, unmap, see the fault.
-fn edits_are_seen(device: &Device, gate: Gate, by_toggle: bool) -> Result<Option<ProbeFailure>, HostError> {
-    let mut tiny = Tiny::new(device, gate)?;
+fn edits_are_seen(device: &Device, passage: Passage, by_toggle: bool) -> Result<Option<ProbeFailure>, HostError> {
+    let mut tiny = Tiny::new(device, passage, PATIENCE)?;
     map_page(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
     let read_only = Access { read: true, write: false, execute: false };
     let steps =
@@ -249,16 +296,35 @@ mod tests {
         let device = Device::get().unwrap();
         let works: Vec<_> = [Gate::Supervisor, Gate::User]
             .into_iter()
-            .filter(|&gate| gate_works(device, gate).unwrap().is_none())
+            .filter(|&gate| gate_works(device, Passage { gate, bell: Bell::Out }, PATIENCE).unwrap().is_none())
             .collect();
         assert_eq!(works, [HostProbe::get().unwrap().gate()]);
     }
 
     #[test]
+    fn the_hypercall_doorbell_is_offered_only_where_cpl0_is_real() {
+        let probe = HostProbe::get().unwrap();
+        assert!(probe.doorbell(Doorbell::Port).is_ok());
+        if probe.gate() == Gate::User {
+            let refused = probe.doorbell(Doorbell::Hypercall).unwrap_err();
+            assert!(matches!(refused, HostError::NoDoorbell { reason: ProbeFailure::Level }), "{refused}");
+        } else {
+            assert!(probe.doorbell(Doorbell::Hypercall).is_ok());
+        }
+    }
+
+    #[test]
     fn a_page_table_edit_is_seen_whichever_way_it_travels() {
         let device = Device::get().unwrap();
-        let gate = HostProbe::get().unwrap().gate();
-        assert_eq!(edits_are_seen(device, gate, false).unwrap(), None);
-        assert_eq!(edits_are_seen(device, gate, true).unwrap(), None);
+        let probe = HostProbe::get().unwrap();
+        for doorbell in [Doorbell::Port, Doorbell::Hypercall] {
+            let passage = match probe.passage(doorbell) {
+                Ok(passage) => passage,
+                Err(HostError::NoDoorbell { .. }) if doorbell == Doorbell::Hypercall => continue,
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(edits_are_seen(device, passage, false).unwrap(), None, "{doorbell:?}");
+            assert_eq!(edits_are_seen(device, passage, true).unwrap(), None, "{doorbell:?}");
+        }
     }
 }

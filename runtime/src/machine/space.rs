@@ -1,6 +1,6 @@
 //! The payload's address space as ranges of pages: give them memory, take it away, change what they allow, copy across them.
 //!
-//! Long ranges look at the run's limits once for each page table's worth of pages.
+//! Walks over pages look at the run's limits every [`PACE`] of them.
 //!
 //! The page tables and the frames are changed together here and nowhere else, so that a page is in use exactly as long as it is
 //! mapped. Nothing here knows why a range exists: that is the personality's business.
@@ -12,7 +12,7 @@ use ampoule_kernel::layout::{PAGE_SIZE, TABLE_SPAN};
 use super::Machine;
 use super::paging::{Access, Page};
 use crate::vm::error::HostError;
-use crate::vm::watch::{Halted, Watch};
+use crate::vm::watch::{Halted, Stop, Watch};
 
 /// The memory limit is reached, or no page table is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,25 @@ pub(crate) struct Fault {
 const PAGE_STEP: usize = 4096;
 const _: () = assert!(PAGE_STEP as u64 == PAGE_SIZE, "the page size changed");
 
+/// Pages between two looks at the run's limits: zeroing so many takes some 10 µs, and up to 300 if the host has to find them first.
+const PACE: u32 = 64;
+
+/// Looks at the run's limits every now and then.
+#[derive(Debug, Default)]
+struct Pace {
+    pages: u32,
+}
+
+impl Pace {
+    fn step(&mut self, watch: &mut Watch) -> Result<(), Stop> {
+        if self.pages.is_multiple_of(PACE) {
+            watch.check()?;
+        }
+        self.pages = self.pages.wrapping_add(1);
+        Ok(())
+    }
+}
+
 /// Apart from the run's end and the host's own failures.
 pub(crate) type Populated = Result<(), OutOfMemory>;
 
@@ -40,34 +59,34 @@ impl Machine {
         access: Access,
         watch: &mut Watch,
     ) -> Result<Populated, Halted> {
-        let (tables, frames, memory) = self.space();
-        let mut needed = 0;
-        let mut last_table = None;
-        for page in pages(&range) {
-            let table = page.address() / TABLE_SPAN;
-            if last_table != Some(table) {
-                watch.check()?;
-                if tables.prepare(memory, frames, page)?.is_err() {
-                    return Ok(Err(OutOfMemory));
-                }
-                last_table = Some(table);
-            }
-            needed += u64::from(tables.lookup(page).is_none());
+        let mut pace = Pace::default();
+        let mut missing = range.end.saturating_sub(range.start) / PAGE_SIZE;
+        let mut at = range.start;
+        while let Some(page) = self.tables.next_mapped(at, range.end) {
+            pace.step(watch)?;
+            missing = missing.saturating_sub(1);
+            at = page.address() + PAGE_SIZE;
         }
-        if frames.left() < needed {
-            // Tables that map nothing any more are charged too.
-            tables.reclaim(memory, frames)?;
-            if frames.left() < needed {
+        // Before the tables, so that a range that can never fit takes none; and after them, because they are charged too.
+        if !self.has_room(missing, &range)? {
+            return Ok(Err(OutOfMemory));
+        }
+        let mut at = range.start;
+        while let Some(page) = Page::containing(at).filter(|_| at < range.end) {
+            pace.step(watch)?;
+            if self.prepare(page, &range)?.is_err() {
                 return Ok(Err(OutOfMemory));
             }
-            return self.populate(range, access, watch);
+            at = (at & !(TABLE_SPAN - 1)) + TABLE_SPAN;
         }
+        if !self.has_room(missing, &range)? {
+            return Ok(Err(OutOfMemory));
+        }
+        let (tables, frames, memory) = self.space();
         for page in pages(&range) {
+            pace.step(watch)?;
             if tables.lookup(page).is_some() {
                 continue;
-            }
-            if page.address().is_multiple_of(TABLE_SPAN) {
-                watch.check()?;
             }
             let Some(allocated) = frames.allocate() else {
                 return Ok(Err(OutOfMemory));
@@ -83,14 +102,32 @@ impl Machine {
         Ok(Ok(()))
     }
 
+    /// True if `count` frames are left, perhaps once the tables that map nothing are given back; those of `keep` stay.
+    fn has_room(&mut self, count: u64, keep: &Range<u64>) -> Result<bool, HostError> {
+        let (tables, frames, memory) = self.space();
+        if frames.left() < count {
+            tables.reclaim(memory, frames, keep)?;
+        }
+        Ok(frames.left() >= count)
+    }
+
+    /// Makes the tables for `page`, out of tables that map nothing if need be; those of `keep` stay.
+    fn prepare(&mut self, page: Page, keep: &Range<u64>) -> Result<Populated, HostError> {
+        let (tables, frames, memory) = self.space();
+        if tables.prepare(memory, frames, page)?.is_ok() {
+            return Ok(Ok(()));
+        }
+        tables.reclaim(memory, frames, keep)?;
+        Ok(tables.prepare(memory, frames, page)?.map_err(|_| OutOfMemory))
+    }
+
     /// Unmaps `range` and gives its frames back.
     pub(crate) fn release(&mut self, range: Range<u64>, watch: &mut Watch) -> Result<(), Halted> {
         let (tables, frames, memory) = self.space();
+        let mut pace = Pace::default();
         let mut at = range.start;
         while let Some(page) = tables.next_mapped(at, range.end) {
-            if page.address().is_multiple_of(TABLE_SPAN) {
-                watch.check()?;
-            }
+            pace.step(watch)?;
             if let Some(frame) = tables.unmap(memory, page)? {
                 frames.release(frame);
             }
@@ -102,11 +139,10 @@ impl Machine {
     /// Changes what the mapped pages of `range` allow.
     pub(crate) fn protect(&mut self, range: Range<u64>, access: Access, watch: &mut Watch) -> Result<(), Halted> {
         let (tables, _, memory) = self.space();
+        let mut pace = Pace::default();
         let mut at = range.start;
         while let Some(page) = tables.next_mapped(at, range.end) {
-            if page.address().is_multiple_of(TABLE_SPAN) {
-                watch.check()?;
-            }
+            pace.step(watch)?;
             tables.protect(memory, page, access)?;
             at = page.address() + PAGE_SIZE;
         }
@@ -115,26 +151,24 @@ impl Machine {
 
     /// Moves the frames of `range` to `to`, which must be unmapped. Fails before anything moved.
     pub(crate) fn relocate(&mut self, range: Range<u64>, to: u64, watch: &mut Watch) -> Result<Populated, Halted> {
-        let (tables, frames, memory) = self.space();
-        let length = range.end.saturating_sub(range.start);
-        for page in pages(&(to..to.saturating_add(length))) {
-            if page.address().is_multiple_of(TABLE_SPAN) {
-                watch.check()?;
+        let mut pace = Pace::default();
+        let target = to..to.saturating_add(range.end.saturating_sub(range.start));
+        let moved = |page: Page| Page::containing(to.saturating_add(page.address() - range.start));
+        let mut at = range.start;
+        while let Some(page) = self.tables.next_mapped(at, range.end) {
+            pace.step(watch)?;
+            match moved(page) {
+                Some(page) if self.prepare(page, &target)?.is_ok() => {}
+                _ => return Ok(Err(OutOfMemory)),
             }
-            if tables.prepare(memory, frames, page)?.is_err() {
-                return Ok(Err(OutOfMemory));
-            }
+            at = page.address() + PAGE_SIZE;
         }
+        let (tables, _, memory) = self.space();
         let mut at = range.start;
         while let Some(page) = tables.next_mapped(at, range.end) {
+            pace.step(watch)?;
             at = page.address() + PAGE_SIZE;
-            if page.address().is_multiple_of(TABLE_SPAN) {
-                watch.check()?;
-            }
-            let Some(mapped) = tables.lookup(page) else { continue };
-            let Some(target) = Page::containing(to + (page.address() - range.start)) else {
-                continue;
-            };
+            let (Some(mapped), Some(target)) = (tables.lookup(page), moved(page)) else { continue };
             tables.unmap(memory, page)?;
             // Its table was prepared above, and unmapping reclaims none.
             let _ = tables.map(memory, target, mapped.frame, mapped.access)?;
@@ -145,11 +179,10 @@ impl Machine {
     /// Fills the mapped pages of `range` with zeros.
     pub(crate) fn clear(&mut self, range: Range<u64>, watch: &mut Watch) -> Result<(), Halted> {
         let (tables, _, memory) = self.space();
+        let mut pace = Pace::default();
         let mut at = range.start;
         while let Some(page) = tables.next_mapped(at, range.end) {
-            if page.address().is_multiple_of(TABLE_SPAN / 16) {
-                watch.check()?;
-            }
+            pace.step(watch)?;
             if let Some(mapped) = tables.lookup(page) {
                 memory.zero_page(mapped.frame.physical())?;
             }
@@ -229,3 +262,6 @@ impl Machine {
 fn pages(range: &Range<u64>) -> impl Iterator<Item = Page> + use<> {
     range.clone().step_by(PAGE_STEP).filter_map(Page::containing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use crate::linux::reply::Refusal;
 use crate::linux::streams::Streams;
 use crate::linux::{Handled, Kernel, NotStarted, Process, Start};
 use crate::machine::Machine;
+use crate::machine::boot::Doorbell;
 use crate::machine::event::{Event, Exception};
 use crate::machine::load;
 use crate::machine::probe::HostProbe;
@@ -40,6 +41,7 @@ pub(crate) struct Job {
     pub(crate) files: Vec<Placed>,
     pub(crate) limits: Limits,
     pub(crate) call: Call,
+    pub(crate) doorbell: Doorbell,
     /// Ends it as well as the call's own token: a child's.
     pub(crate) kill: Option<CancelToken>,
 }
@@ -83,7 +85,7 @@ pub(crate) fn run(
     let probe = HostProbe::get()?;
     let device = Device::get()?;
     let mut watch = Watch::begin(budget(job))?;
-    let mut machine = Machine::new(device, probe, job.limits.pages())?;
+    let mut machine = Machine::new(device, probe, job.doorbell, job.limits.pages())?;
     run_in(&mut machine, &mut watch, probe.features(), job, streams, close)
 }
 
@@ -207,6 +209,7 @@ fn step(kernel: &mut Kernel<'_>, program: &Program, meter: &mut Meter) -> Result
             Ok(Handled::No) => Err(trap(kernel, program, exception).into()),
             Err(refusal) => Err(refusal),
         },
+        Event::Fatal(exception) => Err(trap(kernel, program, exception).into()),
         Event::Interrupted => kernel.watch.interrupted().map_err(Into::into),
         Event::Crashed(exit) => {
             let bytes = bytes_at_rip(kernel);
@@ -214,6 +217,7 @@ fn step(kernel: &mut Kernel<'_>, program: &Program, meter: &mut Meter) -> Result
             trap.symbolise(program, kernel.process.bias());
             Err(End::Trap(Box::new(trap)).into())
         }
+        Event::KernelFault { vector, rip } => Err(HostError::KernelFault { vector, rip }.into()),
         Event::Broken(exit) => Err(HostError::Broken { exit: exit.to_string() }.into()),
     };
     meter.personality += clock::monotonic().saturating_sub(left);
@@ -223,7 +227,7 @@ fn step(kernel: &mut Kernel<'_>, program: &Program, meter: &mut Meter) -> Result
 
 fn kind(event: &Event) -> ExitKind {
     match event {
-        Event::Syscall | Event::Exception(_) => ExitKind::Port,
+        Event::Syscall | Event::Exception(_) | Event::Fatal(_) | Event::KernelFault { .. } => ExitKind::Port,
         Event::Interrupted => ExitKind::Interrupted,
         Event::Crashed(exit) | Event::Broken(exit) => exit.kind(),
     }

@@ -45,6 +45,7 @@ fn job() -> Job {
         files: Vec::new(),
         limits: Limits::new(),
         call: Call::new(),
+        doorbell: Doorbell::Port,
         kill: None,
     }
 }
@@ -117,6 +118,17 @@ fn io_on_a_port_that_is_closed_to_payloads_is_the_hosts_failure() {
 fn a_trap_doorbell_that_no_stub_rang_is_the_hosts_failure() {
     let exit = Exit::PortOut { port: u16::from(abi::TRAP_PORT), size: 1, count: 1 };
     assert!(matches!(play(vec![stop(exit)]), Err(RunError::Host(HostError::Broken { .. }))));
+}
+
+#[test]
+fn a_hypercall_where_that_doorbell_was_not_chosen_is_the_hosts_failure() {
+    for number in [0, u64::from(abi::HYPERCALL_NUMBER), u64::MAX] {
+        for rip in [0x40_0000, layout::VMCALL_GATE, layout::USER_SYSCALL_GATE] {
+            let step =
+                Step { change: Box::new(move |registers| registers.rip = rip), exit: Exit::Hypercall { number } };
+            assert!(matches!(play(vec![step]), Err(RunError::Host(HostError::Broken { .. }))), "{number}, {rip:#x}");
+        }
+    }
 }
 
 #[test]

@@ -110,7 +110,13 @@ impl Device {
     }
 
     pub(super) fn create_vm(&self) -> Result<VmFd, HostError> {
-        seam::call(HostCall::CreateVm, || self.kvm.create_vm())
+        // Registering the MMU notifier gives up when a signal is pending (mm_take_all_locks): somebody's, whose handler has run by now.
+        loop {
+            match seam::call(HostCall::CreateVm, || self.kvm.create_vm()) {
+                Err(HostError::Call { source, .. }) if source.kind() == std::io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 }
 

@@ -26,6 +26,12 @@ pub enum HostError {
         /// The capability's name in the kernel's documents.
         capability: &'static str,
     },
+    /// The doorbell that was asked for does not work on this KVM.
+    #[error("the hypercall doorbell does not work on this KVM ({reason}): use Doorbell::Port")]
+    NoDoorbell {
+        /// What the probe saw.
+        reason: ProbeFailure,
+    },
     /// A kernel call failed.
     #[error("{call} failed: {source}{}", call_advice(*call, source))]
     Call {
@@ -45,6 +51,16 @@ pub enum HostError {
     Broken {
         /// The exit, with what KVM tells of it.
         exit: String,
+    },
+    /// The guest's ring-0 image took an exception. No program can make it: this is a bug of Ampoule's, or a KVM that changed its ways.
+    #[error(
+        "the guest kernel took exception {vector} at {rip:#x}: please report it with the output of `ampoule doctor --json`"
+    )]
+    KernelFault {
+        /// The vector.
+        vector: u8,
+        /// Where in the image.
+        rip: u64,
     },
     /// The process forked after the virtual machine was made; KVM serves only the process that made it.
     #[error(
@@ -78,6 +94,9 @@ pub enum ProbeFailure {
         /// Where.
         rip: u64,
     },
+    /// It needs CPL0, which this KVM only emulates.
+    #[error("hypercalls belong to CPL0, which programs do not enter on this KVM")]
+    Level,
     /// It was still running when its time was over.
     #[error("the probe did not come back")]
     Hung,

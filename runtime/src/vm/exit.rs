@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     MmioRead { address: u64, len: u32 },
     /// The guest wrote where no slot is.
     MmioWrite { address: u64, len: u32 },
+    /// A hypercall that KVM passes on.
+    Hypercall { number: u64 },
     /// `hlt` at CPL0.
     Halt,
     /// Triple fault.
@@ -41,6 +43,7 @@ impl Exit {
         match self {
             Self::PortOut { .. } | Self::PortIn { .. } => ExitKind::Port,
             Self::MmioRead { .. } | Self::MmioWrite { .. } => ExitKind::Mmio,
+            Self::Hypercall { .. } => ExitKind::Hypercall,
             Self::Halt => ExitKind::Halt,
             Self::Shutdown => ExitKind::Shutdown,
             Self::Interrupted => ExitKind::Interrupted,
@@ -62,6 +65,7 @@ impl fmt::Display for Exit {
             Self::PortIn { port, size, count } => write!(f, "KVM_EXIT_IO (in, port {port:#x}, {count} × {size} bytes)"),
             Self::MmioRead { address, len } => write!(f, "KVM_EXIT_MMIO (read of {len} bytes at {address:#x})"),
             Self::MmioWrite { address, len } => write!(f, "KVM_EXIT_MMIO (write of {len} bytes at {address:#x})"),
+            Self::Hypercall { number } => write!(f, "KVM_EXIT_HYPERCALL (number {number})"),
             Self::Halt => f.write_str("KVM_EXIT_HLT"),
             Self::Shutdown => f.write_str("KVM_EXIT_SHUTDOWN (triple fault)"),
             Self::FailEntry { reason, cpu } => {
@@ -86,6 +90,8 @@ pub enum ExitKind {
     Port,
     /// An access to where no memory is.
     Mmio,
+    /// A hypercall: a system call, where that doorbell was chosen.
+    Hypercall,
     /// `hlt` at CPL0.
     Halt,
     /// A triple fault.
@@ -116,6 +122,11 @@ pub(super) fn decode(run: &kvm::kvm_run) -> Exit {
             } else {
                 Exit::MmioWrite { address: mmio.phys_addr, len: mmio.len }
             }
+        }
+        kvm::KVM_EXIT_HYPERCALL => {
+            // SAFETY: as above.
+            let hypercall = unsafe { run.__bindgen_anon_1.hypercall };
+            Exit::Hypercall { number: hypercall.nr }
         }
         kvm::KVM_EXIT_HLT => Exit::Halt,
         kvm::KVM_EXIT_SHUTDOWN => Exit::Shutdown,

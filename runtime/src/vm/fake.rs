@@ -48,6 +48,10 @@ impl Vcpu for FakeVcpu {
         })
     }
 
+    fn complete(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn registers(&self) -> Registers {
         self.registers
     }

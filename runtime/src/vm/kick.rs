@@ -2,7 +2,10 @@
 //!
 //! The signal is blocked on the thread for as long as a run lasts and open only inside `KVM_RUN`, by `KVM_SET_SIGNAL_MASK`. So it
 //! is never delivered: it needs no handler, there is no gap between arming and entering, and a kick that comes too late stays
-//! pending until the run's end takes it away. Somebody else's use of the same signal is put back where it was.
+//! pending until the run's end takes it away. Somebody else's use of the same signal is kept aside, or it would interrupt every entry,
+//! and put back at the run's end.
+//!
+//! SIGPIPE is blocked as well: an embedder that is not a Rust program has not ignored it, and must not die of a program's output.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -71,11 +74,13 @@ fn chosen_signal() -> i32 {
 pub(super) struct ThreadId {
     thread: libc::pid_t,
     signal: i32,
+    /// The kernel's id of its timer.
+    timer: usize,
 }
 
 /// `siginfo_t` of a queued signal or a timer's, as the kernel lays it out on x86-64 (sigaction(2)).
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct SignalInfo {
     signal: i32,
     errno: i32,
@@ -91,7 +96,14 @@ const _: () = assert!(size_of::<SignalInfo>() == size_of::<libc::siginfo_t>());
 
 impl SignalInfo {
     fn is_ours(&self) -> bool {
-        (self.code == libc::SI_TIMER || self.code == libc::SI_QUEUE) && self.value == (&raw const COOKIE) as usize
+        match self.signal {
+            // The kernel's for a write of this process, which says that it came from there.
+            libc::SIGPIPE => self.code == libc::SI_USER && self.sender == process(),
+            _ => {
+                (self.code == libc::SI_TIMER || self.code == libc::SI_QUEUE)
+                    && self.value == (&raw const COOKIE) as usize
+            }
+        }
     }
 }
 
@@ -108,10 +120,14 @@ pub(super) fn send(to: ThreadId) {
         rest: [0; 12],
     };
     if queue(to.thread, &info).is_err() {
-        // The signal queue is full (RLIMIT_SIGPENDING): the plain form needs no room in it and wakes the thread just as well.
-        // SAFETY: no memory is passed; the thread is one of this process.
-        unsafe { libc::syscall(libc::SYS_tgkill, process(), to.thread, to.signal) };
+        // The signal queue is full (RLIMIT_SIGPENDING), and a plain real-time signal needs room in it too. A timer's has had its own
+        // since the timer was made: the thread's timer fires at once. `Watch::arm` sees a cancel that it would undo.
+        fire(to);
     }
+}
+
+fn fire(to: ThreadId) {
+    let _ = set_timer(std::ptr::without_provenance_mut(to.timer), 1);
 }
 
 fn queue(thread: libc::pid_t, info: &SignalInfo) -> io::Result<()> {
@@ -119,6 +135,18 @@ fn queue(thread: libc::pid_t, info: &SignalInfo) -> io::Result<()> {
     let result =
         unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process(), thread, info.signal, std::ptr::from_ref(info)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Lets a timer of this process fire at `at` on `CLOCK_MONOTONIC`; 0 stops it.
+fn set_timer(timer: libc::timer_t, at: Nanos) -> io::Result<()> {
+    let at = timespec(at);
+    let spec = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: libc::timespec { tv_sec: at.tv_sec, tv_nsec: at.tv_nsec },
+    };
+    // SAFETY: the kernel looks the timer up by its id, which it lives as long as its thread is in a run; it reads one itimerspec.
+    seam::check(unsafe { libc::timer_settime(timer, libc::TIMER_ABSTIME, &raw const spec, std::ptr::null_mut()) })?;
+    Ok(())
 }
 
 fn process() -> libc::pid_t {
@@ -157,18 +185,19 @@ impl ThreadTimer {
     }
 
     fn new() -> Result<Self, HostError> {
-        let id = ThreadId { thread: rustix::thread::gettid().as_raw_nonzero().get(), signal: chosen_signal() };
+        let (thread, signal) = (rustix::thread::gettid().as_raw_nonzero().get(), chosen_signal());
         // SAFETY: all-zero bytes are a valid sigevent.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = id.signal;
-        event.sigev_notify_thread_id = id.thread;
+        event.sigev_signo = signal;
+        event.sigev_notify_thread_id = thread;
         event.sigev_value.sival_ptr = (&raw const COOKIE).cast_mut().cast();
         let mut timer: libc::timer_t = std::ptr::null_mut();
         seam::call(HostCall::TimerCreate, || {
             // SAFETY: the kernel reads one sigevent and writes one timer id.
             seam::check(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) })
         })?;
+        let id = ThreadId { thread, signal, timer: timer.addr() };
         Ok(Self { id, process: process(), timer, notices: OnceCell::new(), owner: Cell::new(0) })
     }
 
@@ -190,18 +219,7 @@ impl ThreadTimer {
     }
 
     fn set(&self, at: Nanos) -> Result<(), HostError> {
-        let at = timespec(at);
-        let spec = libc::itimerspec {
-            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: libc::timespec { tv_sec: at.tv_sec, tv_nsec: at.tv_nsec },
-        };
-        seam::call(HostCall::TimerSet, || {
-            // SAFETY: the timer is this thread's own and lives; the kernel reads one itimerspec.
-            seam::check(unsafe {
-                libc::timer_settime(self.timer, libc::TIMER_ABSTIME, &raw const spec, std::ptr::null_mut())
-            })
-        })?;
-        Ok(())
+        seam::call(HostCall::TimerSet, || set_timer(self.timer, at))
     }
 
     /// Stops the timer if `run` was the last to arm it.
@@ -239,16 +257,22 @@ impl Drop for ThreadTimer {
     }
 }
 
-/// The kick signal, blocked on this thread until drop; drop takes pending kicks away and restores the thread's mask.
+/// The kick signal and SIGPIPE, blocked on this thread until drop; drop takes what is pending of ours away and restores the thread's
+/// mask.
 #[derive(Debug)]
 pub(super) struct Blocked {
     id: ThreadId,
     before: libc::sigset_t,
+    /// A SIGPIPE was pending already: it is not ours to take away.
+    pipe_pending: bool,
+    /// Kicks that are not ours.
+    foreign: RefCell<Vec<SignalInfo>>,
 }
 
 impl Blocked {
     pub(super) fn new(id: ThreadId) -> Result<Self, HostError> {
-        let set = only(id.signal);
+        let mut set = only(id.signal);
+        add(&mut set, libc::SIGPIPE);
         let mut before = empty();
         seam::call(HostCall::SignalMask, || {
             // SAFETY: both sets are initialised and live across the call.
@@ -257,33 +281,36 @@ impl Blocked {
                 errno => Err(io::Error::from_raw_os_error(errno)),
             }
         })?;
-        Ok(Self { id, before })
+        let mut pending = empty();
+        // SAFETY: the kernel writes one signal set.
+        unsafe { libc::sigpending(&raw mut pending) };
+        Ok(Self { id, before, pipe_pending: contains(&pending, libc::SIGPIPE), foreign: RefCell::default() })
     }
 
-    /// The mask for `KVM_RUN`: the thread's own, with the kick let in. Bit n - 1 is signal n.
+    /// The mask for `KVM_RUN`: the thread's own and SIGPIPE, with the kick let in. Bit n - 1 is signal n.
     pub(super) fn mask_inside(&self) -> u64 {
         let mut mask = 0;
         for signal in 1..=64 {
-            // SAFETY: the set is initialised; an unknown signal number is answered with -1.
-            if signal != self.id.signal && unsafe { libc::sigismember(&raw const self.before, signal) } == 1 {
+            // A SIGPIPE that is pending must not interrupt every entry.
+            let blocked = signal == libc::SIGPIPE || contains(&self.before, signal);
+            if signal != self.id.signal && blocked {
                 mask |= 1 << (signal - 1);
             }
         }
         mask
     }
 
-    /// Takes pending kicks away; hands back what is not ours.
+    /// Takes pending kicks away. What is not ours is put back at the end.
     pub(super) fn drain(&self) {
-        let set = only(self.id.signal);
-        let mut foreign = Vec::new();
-        while let Some(info) = take_pending(&set) {
+        self.take(&only(self.id.signal));
+    }
+
+    fn take(&self, set: &libc::sigset_t) {
+        let mut foreign = self.foreign.borrow_mut();
+        while let Some(info) = take_pending(set) {
             if !info.is_ours() && foreign.len() < MAX_FOREIGN {
                 foreign.push(info);
             }
-        }
-        for info in &foreign {
-            // Put back as it was; if the queue is full by now, the sender's own next signal would have been lost as well.
-            let _ = queue(self.id.thread, info);
         }
     }
 }
@@ -291,6 +318,13 @@ impl Blocked {
 impl Drop for Blocked {
     fn drop(&mut self) {
         self.drain();
+        if !self.pipe_pending {
+            self.take(&only(libc::SIGPIPE));
+        }
+        for info in self.foreign.get_mut() {
+            // As it was; if the queue is full by now, the sender's own next signal would have been lost as well.
+            let _ = queue(self.id.thread, info);
+        }
         // SAFETY: the set is the one that the kernel filled.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
     }
@@ -311,7 +345,78 @@ fn empty() -> libc::sigset_t {
 
 fn only(signal: i32) -> libc::sigset_t {
     let mut set = empty();
-    // SAFETY: the set is initialised and the signal number is a real-time signal's.
-    unsafe { libc::sigaddset(&raw mut set, signal) };
+    add(&mut set, signal);
     set
+}
+
+fn add(set: &mut libc::sigset_t, signal: i32) {
+    // SAFETY: the set is initialised; an unknown signal number is answered with -1.
+    unsafe { libc::sigaddset(set, signal) };
+}
+
+fn contains(set: &libc::sigset_t, signal: i32) -> bool {
+    // SAFETY: as above.
+    unsafe { libc::sigismember(set, signal) == 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn pending(signal: i32) -> bool {
+        let mut set = empty();
+        // SAFETY: the kernel writes one signal set.
+        unsafe { libc::sigpending(&raw mut set) };
+        contains(&set, signal)
+    }
+
+    #[test]
+    fn a_write_without_a_reader_leaves_no_sigpipe_behind() {
+        let id = ThreadTimer::current().unwrap().id();
+        // Blocked outside as well, so that what is left pending would be seen.
+        let _outer = Blocked::new(id).unwrap();
+        {
+            let blocked = Blocked::new(id).unwrap();
+            assert_eq!(blocked.mask_inside() >> (libc::SIGPIPE - 1) & 1, 1);
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            drop(reader);
+            assert_eq!(writer.write(b"x").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+            assert!(pending(libc::SIGPIPE));
+        }
+        assert!(!pending(libc::SIGPIPE));
+    }
+
+    #[test]
+    fn somebody_elses_kick_is_kept_aside_and_put_back_at_the_end() {
+        let id = ThreadTimer::current().unwrap().id();
+        let outer = Blocked::new(id).unwrap();
+        {
+            let blocked = Blocked::new(id).unwrap();
+            // SAFETY: no memory is passed; the signal is blocked.
+            unsafe { libc::syscall(libc::SYS_tgkill, process(), id.thread, id.signal) };
+            assert!(pending(id.signal));
+            blocked.drain();
+            assert!(!pending(id.signal), "or it would interrupt every entry");
+        }
+        assert!(pending(id.signal));
+        assert!(!take_pending(&only(id.signal)).unwrap().is_ours());
+        drop(outer);
+    }
+
+    #[test]
+    fn a_threads_timer_can_be_fired_from_another_thread_and_is_ours() {
+        let timer = ThreadTimer::current().unwrap();
+        let (id, blocked) = (timer.id(), Blocked::new(timer.id()).unwrap());
+        timer.arm(1, Nanos::MAX).unwrap();
+        std::thread::spawn(move || fire(id)).join().unwrap();
+        let began = std::time::Instant::now();
+        while !pending(id.signal) {
+            assert!(began.elapsed() < std::time::Duration::from_secs(10));
+        }
+        assert!(take_pending(&only(id.signal)).unwrap().is_ours());
+        timer.disarm(1);
+        drop(blocked);
+    }
 }

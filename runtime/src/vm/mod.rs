@@ -3,6 +3,7 @@
 //! ```text
 //! device   /dev/kvm, opened once: version, capabilities, CPUID
 //! shell    VM + vCPU + slots: what a sandbox borrows while it runs
+//! bare     the least that is a virtual machine: what speed is measured against
 //! memory   the slots and the one way to touch them: checked copies
 //! vcpu     registers and KVM_RUN; a trait, so that a fake can stand in
 //! exit     why KVM_RUN returned, as a value
@@ -17,6 +18,7 @@
 //! Nothing here knows about programs, Linux or page tables.
 #![allow(unsafe_code, reason = "the one module that may: every block states its invariant")]
 
+pub(crate) mod bare;
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod device;
@@ -24,6 +26,8 @@ pub(crate) mod error;
 pub(crate) mod exit;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod interface_tests;
 pub(crate) mod kick;
 pub(crate) mod memory;
 pub(crate) mod seam;

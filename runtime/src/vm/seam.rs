@@ -22,6 +22,8 @@ pub enum HostCall {
     SetMemory,
     /// `KVM_CREATE_VCPU`
     CreateVcpu,
+    /// `KVM_ENABLE_CAP`
+    EnableCapability,
     /// `KVM_SET_CPUID2`
     SetCpuid,
     /// `KVM_SET_MSRS`
@@ -67,6 +69,7 @@ impl HostCall {
             Self::SupportedCpuid => "KVM_GET_SUPPORTED_CPUID",
             Self::CreateVm => "KVM_CREATE_VM",
             Self::SetMemory => "KVM_SET_USER_MEMORY_REGION",
+            Self::EnableCapability => "KVM_ENABLE_CAP",
             Self::CreateVcpu => "KVM_CREATE_VCPU",
             Self::SetCpuid => "KVM_SET_CPUID2",
             Self::SetMsrs => "KVM_SET_MSRS",

@@ -3,7 +3,8 @@
 //! A KVM virtual machine costs about a millisecond of its process's time over its life and taxes every address-space change while it
 //! lives, so shells are what gets bounded and, later, recycled. A sandbox owns one while it runs and nothing else of KVM's.
 
-use kvm_bindings::kvm_userspace_memory_region;
+use ampoule_kernel::abi;
+use kvm_bindings::{KVM_CAP_EXIT_HYPERCALL, kvm_enable_cap, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 
 use super::device::Device;
@@ -21,6 +22,8 @@ pub(crate) struct Setup {
     pub(crate) msrs: Vec<(u32, u64)>,
     /// Extended states to enable, if the CPU has any.
     pub(crate) xcr0: Option<u64>,
+    /// Hypercalls are passed on as exits.
+    pub(crate) hypercall_exits: bool,
 }
 
 /// VM + vCPU + slots.
@@ -56,6 +59,14 @@ impl Shell {
         if let Some(xcr0) = setup.xcr0 {
             vcpu.set_xcr0(xcr0)?;
         }
+        if setup.hypercall_exits {
+            let capability = kvm_enable_cap {
+                cap: KVM_CAP_EXIT_HYPERCALL,
+                args: [1 << abi::HYPERCALL_NUMBER, 0, 0, 0],
+                ..Default::default()
+            };
+            seam::call(HostCall::EnableCapability, || vm.enable_cap(&capability))?;
+        }
         Ok(Self { vcpu: Box::new(vcpu), vm: Some(vm), memory, owner: std::process::id() })
     }
 
@@ -82,7 +93,8 @@ impl Shell {
     }
 }
 
-fn set_slot(vm: &VmFd, memory: &GuestMemory, slot: &Slot, bytes: u64) -> Result<(), HostError> {
+/// Gives the VM a slot, or takes it away where `bytes` is 0. Whoever owns the VM keeps `memory` until the VM is gone.
+pub(super) fn set_slot(vm: &VmFd, memory: &GuestMemory, slot: &Slot, bytes: u64) -> Result<(), HostError> {
     let region = kvm_userspace_memory_region {
         slot: slot.number,
         flags: 0,
@@ -91,8 +103,28 @@ fn set_slot(vm: &VmFd, memory: &GuestMemory, slot: &Slot, bytes: u64) -> Result<
         userspace_addr: memory.host_address(slot),
     };
     seam::call(HostCall::SetMemory, || {
-        // SAFETY: the range is a slot's part of the mapping that `memory` owns. `Shell` keeps `memory` until the VM is gone (field
-        // order), and no Rust reference into the range exists.
+        // SAFETY: the range is a slot's part of the mapping that `memory` owns. `Shell` and `BareVm` keep `memory` until the VM is
+        // gone (field order), and no Rust reference into the range exists.
         unsafe { vm.set_user_memory_region(region) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::fake::FakeVcpu;
+
+    #[test]
+    fn a_shell_that_a_fork_inherited_says_so() {
+        let geometry = Geometry { payload_pages: 1, table_pages: 1 };
+        let mut shell = Shell::fake(geometry, Box::new(FakeVcpu::new([]))).unwrap();
+        assert!(shell.check_owner().is_ok());
+        // What the child of a fork sees: the same value, in a process with another number.
+        shell.owner += 1;
+        let current = std::process::id();
+        let refused = shell.check_owner().unwrap_err();
+        assert!(
+            matches!(refused, HostError::Forked { owner, current: seen } if owner == current + 1 && seen == current)
+        );
+    }
 }

@@ -44,6 +44,9 @@ pub(crate) trait Vcpu: Send + fmt::Debug {
     /// Only what is neither an exit nor an interruption.
     fn run(&mut self) -> Result<Exit, HostError>;
 
+    /// Finishes the instruction of the last exit without running on: afterwards the registers can be replaced whatever it was.
+    fn complete(&mut self) -> Result<(), HostError>;
+
     /// General registers as the last exit left them, or as they were replaced since.
     fn registers(&self) -> Registers;
 
@@ -148,6 +151,13 @@ impl Vcpu for KvmVcpu {
             self.replaced = false;
         }
         Ok(exit)
+    }
+
+    fn complete(&mut self) -> Result<(), HostError> {
+        self.fd.set_kvm_immediate_exit(1);
+        let result = self.run();
+        self.fd.set_kvm_immediate_exit(0);
+        result.map(|_| ())
     }
 
     fn registers(&self) -> Registers {

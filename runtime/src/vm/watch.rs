@@ -135,7 +135,7 @@ impl Watch {
 
     /// Is it over? Some 50 ns; for every exit and for each bounded piece of long host work.
     pub(crate) fn check(&mut self) -> Result<(), Stop> {
-        if self.budget.cancel.iter().any(CancelToken::is_cancelled) {
+        if self.is_cancelled() {
             return Err(Stop::Cancelled);
         }
         let now = clock::monotonic();
@@ -208,7 +208,13 @@ impl Watch {
     }
 
     fn arm(&self) -> Result<(), HostError> {
-        self.timer.arm(self.run, self.wall_deadline.min(self.cpu_check))
+        self.timer.arm(self.run, self.wall_deadline.min(self.cpu_check))?;
+        // A cancel may have fired the timer just before (`kick::send`).
+        if self.is_cancelled() { self.timer.arm(self.run, 0) } else { Ok(()) }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.budget.cancel.iter().any(CancelToken::is_cancelled)
     }
 }
 

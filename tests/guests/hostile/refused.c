@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
     ASK(shmget, 0, 0, 0);
     ASK(add_key, 0, 0, 0, 0, 0);
     const char *paths[] = {"/dev/kvm",        "/dev/mem",          "/etc/passwd",       "/etc/shadow",        "/proc/1/environ",
-                           "/proc/self/mem",  "/proc/self/maps",   "/sys/kernel/vmcoreinfo", "/../../../etc/passwd", "../../etc/passwd",
+                           "/proc/self/mem",  "/proc/1/maps",      "/sys/kernel/vmcoreinfo", "/../../../etc/passwd", "../../etc/passwd",
                            "/root/.ssh",      "/home",             "/bin/sh",           "/tmp/../etc/passwd", "/lib64/ld-linux-x86-64.so.2"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) ask(paths[i], open(paths[i], O_RDONLY));
     printf("%d granted\n", granted);

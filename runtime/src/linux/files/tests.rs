@@ -68,7 +68,7 @@ impl Files {
         self.tree.contents(self.tree.find(start, path.as_bytes(), walk::FinalLink::Follow)?)
     }
 
-    fn assert_account(&self) {
+    pub(in crate::linux) fn assert_account(&self) {
         self.tree.assert_account(|inode| self.current == inode || self.descriptors.hold(inode));
     }
 }
