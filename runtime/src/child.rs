@@ -80,14 +80,15 @@ impl Child {
             Ok(bytes)
         };
         // Both at once: a program that fills one pipe while nobody reads it would never end the other.
+        let setup = |source| RunError::Setup { source };
         let (stdout, stderr) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| collect(stderr));
+            let other = std::thread::Builder::new().spawn_scoped(scope, || collect(stderr))?;
             let stdout = collect(stdout);
             let stderr = other.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
-            (stdout, stderr)
-        });
+            Ok((stdout, stderr))
+        })
+        .map_err(setup)?;
         let status = self.join()?;
-        let setup = |source| RunError::Setup { source };
         let (stdout, stderr) = (stdout.map_err(setup)?, stderr.map_err(setup)?);
         Ok(Output { end: status.end, stdout, stderr, stats: status.stats })
     }

@@ -62,8 +62,9 @@ impl Stdio {
         Self(Kind::Piped)
     }
 
-    /// For outputs: everything is written to `writer`, by a thread of its own, so that a writer that blocks can be left behind when the
-    /// run reaches a limit. The run's result is there when the writer has taken everything, or the limit is reached.
+    /// For outputs: everything is written to `writer` by a thread of its own, so that a run can end at its limits although the writer
+    /// blocks. The result is there when the writer has taken everything or a limit is reached; in the second case the thread stays
+    /// until the writer returns, so a writer that never does keeps one thread for each run.
     #[must_use]
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
         Self(Kind::Writer(Box::new(writer)))

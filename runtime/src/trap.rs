@@ -258,14 +258,15 @@ fn meaning(exception: &Exception, place: Place, rip: u64) -> TrapMeaning {
 
 fn fault_meaning(exception: &Exception, place: Place, rip: u64) -> TrapMeaning {
     let address = exception.address.unwrap_or(0);
+    let fetch = exception.error_code & FAULT_FETCH != 0 || address == rip;
     match place {
         _ if address < ampoule_kernel::layout::USER_START => TrapMeaning::NullDereference,
         _ if address >= 1 << 47 => TrapMeaning::KernelAddress,
-        Place::BelowStack => TrapMeaning::StackOverflow,
+        Place::BelowStack if !fetch => TrapMeaning::StackOverflow,
         Place::Mapped { any: false } => TrapMeaning::NoAccess,
-        Place::Mapped { .. } if exception.error_code & FAULT_FETCH != 0 || address == rip => TrapMeaning::ExecuteData,
+        Place::Mapped { .. } if fetch => TrapMeaning::ExecuteData,
         Place::Mapped { .. } if exception.error_code & FAULT_WRITE != 0 => TrapMeaning::WriteToReadOnly,
-        Place::Unmapped | Place::Mapped { .. } => TrapMeaning::Unmapped,
+        Place::Unmapped | Place::BelowStack | Place::Mapped { .. } => TrapMeaning::Unmapped,
     }
 }
 

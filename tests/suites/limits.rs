@@ -77,7 +77,7 @@ fn a_wait_that_nobody_can_end_is_a_deadlock() {
 #[test]
 fn a_program_that_writes_without_end_meets_the_output_limit() {
     for name in WRITING {
-        assert_eq!(endless(name, honest_call().output(100_000)), End::Limit(Limit::Output), "{name}");
+        assert_eq!(endless(name, honest_call().output(20_000)), End::Limit(Limit::Output), "{name}");
     }
 }
 

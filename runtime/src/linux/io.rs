@@ -6,6 +6,7 @@
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
+use super::files::abi::{F_GETFL, O_NONBLOCK};
 use super::files::{Object, Sink, Source, Stream};
 use super::reply::{Refusal, Reply};
 use super::user::{MAX_TRANSFER, Span};
@@ -46,24 +47,39 @@ impl At {
 
 impl Kernel<'_> {
     /// Reads into the program's ranges, one after the other.
-    pub(super) fn read_spans(&mut self, fd: i32, spans: &[Span], mut at: At) -> Reply {
-        let mut buffer = vec![0; piece_size(spans)];
-        let mut total = 0;
+    pub(super) fn read_spans(&mut self, fd: i32, spans: &[Span], at: At) -> Reply {
         // A descriptor that cannot be read is an error even if nothing is asked for.
         if let Source::Stream(_) = self.source(fd, 1, at)? {
-            return self.read_stream(spans, &mut buffer);
+            return self.read_stream(fd, spans);
         }
+        self.move_pieces(fd, spans, at, Self::read_piece)
+    }
+
+    /// Writes the program's ranges, one after the other.
+    pub(super) fn write_spans(&mut self, fd: i32, spans: &[Span], at: At) -> Reply {
+        self.sink(fd, at)?;
+        self.move_pieces(fd, spans, at, Self::write_piece)
+    }
+
+    /// Moves the ranges piece by piece, until one comes out short or is refused.
+    fn move_pieces(
+        &mut self,
+        fd: i32,
+        spans: &[Span],
+        mut at: At,
+        one: impl Fn(&mut Self, i32, u64, &mut [u8], At) -> Result<usize, Refusal>,
+    ) -> Reply {
+        let mut buffer = vec![0; piece_size(spans)];
+        let mut total = 0;
         for span in spans {
             let mut done = 0;
             while done < span.length {
                 self.watch.check()?;
                 let wanted = usize::try_from(span.length - done).unwrap_or(usize::MAX).min(buffer.len());
                 let Some(piece) = buffer.get_mut(..wanted) else { break };
-                let address = span.address.wrapping_add(done);
-                let result = self.read_piece(fd, address, piece, at);
-                let count = match result {
+                let count = match one(self, fd, span.address.wrapping_add(done), piece, at) {
                     Err(Refusal::Errno(_)) if total > 0 => return Ok(total),
-                    other => other?,
+                    result => result?,
                 };
                 total += count as u64;
                 done += count as u64;
@@ -86,12 +102,17 @@ impl Kernel<'_> {
     }
 
     /// Reads a stream once, as much as there is and fits into one piece, and spreads it over the ranges.
-    fn read_stream(&mut self, spans: &[Span], buffer: &mut [u8]) -> Reply {
+    fn read_stream(&mut self, fd: i32, spans: &[Span]) -> Reply {
+        let mut buffer = vec![0; piece_size(spans)];
         let room = spans.iter().fold(0_u64, |sum, span| sum.saturating_add(span.length));
         let wanted = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
         let Some(first) = spans.iter().find(|span| span.length > 0) else { return Ok(0) };
         // Bytes of a stream are gone once read: see that they have somewhere to go first.
         self.probe_writable(first.address)?;
+        let flags = self.process.files.fcntl(fd, F_GETFL, 0)?;
+        if flags.cast_unsigned() & O_NONBLOCK != 0 && self.ready(fd, POLLIN)? == 0 {
+            return Err(Errno::AGAIN.into());
+        }
         let Some(piece) = buffer.get_mut(..wanted) else { return Ok(0) };
         let count = self.streams.read(piece, self.watch)?;
         let mut rest = piece.get(..count).unwrap_or_default();
@@ -142,34 +163,6 @@ impl Kernel<'_> {
     fn probe_writable(&mut self, address: u64) -> Result<(), Refusal> {
         let [byte] = self.read_array(address)?;
         self.write_all(address, &[byte])
-    }
-
-    /// Writes the program's ranges, one after the other.
-    pub(super) fn write_spans(&mut self, fd: i32, spans: &[Span], mut at: At) -> Reply {
-        let mut buffer = vec![0; piece_size(spans)];
-        let mut total = 0;
-        self.sink(fd, at)?;
-        for span in spans {
-            let mut done = 0;
-            while done < span.length {
-                self.watch.check()?;
-                let wanted = usize::try_from(span.length - done).unwrap_or(usize::MAX).min(buffer.len());
-                let Some(piece) = buffer.get_mut(..wanted) else { break };
-                let count = match self.write_piece(fd, span.address.wrapping_add(done), piece, at) {
-                    Err(Refusal::Errno(_)) if total > 0 => return Ok(total),
-                    other => other?,
-                };
-                total += count as u64;
-                done += count as u64;
-                if let At::Position(position) = &mut at {
-                    *position = position.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
-                }
-                if count < wanted {
-                    return Ok(total);
-                }
-            }
-        }
-        Ok(total)
     }
 
     fn sink(&mut self, fd: i32, at: At) -> Result<Sink<'_>, Errno> {

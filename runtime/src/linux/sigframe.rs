@@ -24,6 +24,7 @@ use crate::end::End;
 use crate::machine::event::{Exception, PAGE_FAULT};
 use crate::signal::Signal;
 use crate::trap::signal_of;
+use crate::vm::error::HostError;
 use crate::vm::vcpu::{Registers, XSAVE_BYTES};
 
 /// Return address, ucontext (40 + 256 + 8 bytes), siginfo.
@@ -251,7 +252,12 @@ impl Kernel<'_> {
         if state_at != 0 {
             let state = self.read_state(state_at)?;
             // What the checks let through and the kernel refuses all the same is the program's own doing.
-            self.machine.vcpu().set_extended_state(&state).map_err(|_| Errno::FAULT)?;
+            match self.machine.vcpu().set_extended_state(&state) {
+                Err(HostError::Call { source, .. }) if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                    return Err(Errno::FAULT.into());
+                }
+                result => result?,
+            }
         } else {
             self.machine.vcpu().set_extended_state(&initial_state())?;
         }

@@ -45,6 +45,8 @@ use crate::vm::vcpu::{Registers, Vcpu};
 
 /// Flags that a program may have: CF PF AF ZF SF TF DF OF NT RF AC ID.
 const USER_FLAGS: u64 = 0x25_4dd5;
+/// Where the canonical lower half ends (4-level paging).
+const CANONICAL_END: u64 = 1 << 47;
 /// Flags that it always has: the one that reads as one, and IF.
 const FIXED_FLAGS: u64 = 1 << 1 | 1 << 9;
 
@@ -269,8 +271,11 @@ impl Machine {
 
     fn write_resume_frame(&mut self) -> Result<(), HostError> {
         let stacks = layout::kernel_physical(layout::STACKS_PAGE);
+        // The payload can jump into its own gate with any return address; one that is not canonical would fault in `iretq`, at CPL0.
+        // The page that is never mapped faults at CPL3 instead.
+        let rip = if self.user.rip < CANONICAL_END { self.user.rip } else { CANONICAL_END - layout::PAGE_SIZE };
         let frame = [
-            self.user.rip,
+            rip,
             u64::from(layout::USER_CODE_SELECTOR),
             self.user.rflags,
             self.user.rsp,

@@ -19,7 +19,10 @@ int main(int argc, char **argv) {
     if (!strcmp(way, "one thread")) syscall(SYS_exit, number);
     if (!strcmp(way, "group")) syscall(SYS_exit_group, number);
     fflush(stdout);
-    if (!strcmp(way, "raise")) raise(number);
+    if (!strcmp(way, "raise")) { /* a background job may have inherited SIGINT and SIGQUIT as ignored */
+        signal(number, SIG_DFL);
+        raise(number);
+    }
     if (!strcmp(way, "abort")) abort();
     if (!strcmp(way, "blocked abort")) { /* neither a mask nor a handler that returns stops abort */
         sigset_t all;

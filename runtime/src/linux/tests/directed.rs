@@ -501,3 +501,24 @@ fn no_page_of_the_program_is_where_only_the_host_may_map() {
     assert_eq!(Page::containing(USER_END), None);
     assert_eq!(Page::containing(USER_START - 1), None);
 }
+
+#[test]
+fn a_read_of_a_silent_stdin_that_the_program_made_nonblocking_is_eagain() {
+    use std::io::Write;
+
+    use crate::linux::streams::host_file::HostFile;
+
+    const READ_CALL: u64 = 0;
+    const FCNTL: u64 = 72;
+    const F_SETFL: u64 = 4;
+    const O_NONBLOCK: u64 = 0o4000;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut rig = Rig::new(64);
+    rig.streams.input = Input::File(HostFile::own_pipe(reader.into()).unwrap());
+    assert_eq!(rig.call(FCNTL, &[0, F_SETFL, O_NONBLOCK]), 0);
+    assert_eq!(rig.call(READ_CALL, &[0, DATA, 8]), failed(Errno::AGAIN));
+    writer.write_all(b"now").unwrap();
+    assert_eq!(rig.call(READ_CALL, &[0, DATA, 8]), 3);
+    drop(writer);
+    assert_eq!(rig.call(READ_CALL, &[0, DATA, 8]), 0);
+}
