@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
-use ampoule::{Floors, Gate, HostError, HostProbe};
+use ampoule::{Doorbell, Floors, Gate, HostError, HostProbe};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -163,12 +163,18 @@ fn probe_checks(probe: &HostProbe) -> Vec<Check> {
         mend: None,
     });
     checks.push(Check { name: "system calls", ok: true, found: gate(probe.gate()).to_owned(), mend: None });
-    checks.push(Check {
-        name: "doorbell",
-        ok: true,
-        found: "out to a port: works on every KVM".to_owned(),
-        mend: None,
-    });
+    for (doorbell, name) in [(Doorbell::Port, "a port write"), (Doorbell::Hypercall, "a hypercall")] {
+        checks.push(Check {
+            name: "doorbell",
+            // The one that everybody uses must work; the other is there to compare with.
+            ok: true,
+            found: match probe.doorbell(doorbell) {
+                Ok(()) => format!("works: {name}"),
+                Err(error) => format!("not here: {name} ({error})"),
+            },
+            mend: None,
+        });
+    }
     checks
 }
 

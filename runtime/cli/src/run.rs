@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ampoule::{Call, Command, Limits, Program, Stdio};
+use ampoule::{Call, Command, Doorbell, Limits, Program, Stdio};
 
 use crate::{report, units};
 
@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Allow segments that are writable and executable at once
     #[arg(long)]
     allow_write_execute: bool,
+    /// How the guest rings for a system call (see `ampoule doctor`)
+    #[arg(long, value_enum, default_value = "port")]
+    doorbell: Bell,
     /// Print what the run cost, on stderr
     #[arg(long)]
     stats: bool,
@@ -45,6 +48,13 @@ pub(crate) struct Arguments {
     /// Its arguments
     #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
+}
+
+/// The doorbells by name.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Bell {
+    Port,
+    Hypercall,
 }
 
 const EXAMPLES: &str =
@@ -72,6 +82,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
         .arg0(&arguments.program)
         .args(&arguments.arguments)
         .stdin(Stdio::inherit())
+        .doorbell(match arguments.doorbell {
+            Bell::Port => Doorbell::Port,
+            Bell::Hypercall => Doorbell::Hypercall,
+        })
         .limits(Limits::new().memory(arguments.memory).open_files(arguments.open_files))
         .call(Call::new().wall(arguments.wall).cpu(arguments.cpu).output(arguments.output));
     for (key, value) in &arguments.env {
