@@ -9,7 +9,12 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+#[cfg(all(feature = "image", not(all(target_os = "linux", target_arch = "x86_64"))))]
+compile_error!(
+    "Ampoule's host side runs on Linux x86-64 only: its guests are x86-64 programs and its virtual machines are KVM's"
+);
+
 pub mod abi;
-#[cfg(feature = "image")]
+#[cfg(all(feature = "image", target_arch = "x86_64"))]
 pub mod image;
 pub mod layout;

@@ -225,10 +225,15 @@ impl ThreadTimer {
     /// Stops the timer if `run` was the last to arm it.
     pub(super) fn disarm(&self, run: u64) {
         if self.is_armed_by(run) {
-            self.owner.set(0);
-            // A timer that cannot be stopped fires once into the drain below or into a later run, which decides by the clock.
-            let _ = self.set(0);
+            self.stop();
         }
+    }
+
+    /// Stops the timer, whoever armed it; an outer run on this thread arms it again.
+    pub(super) fn stop(&self) {
+        self.owner.set(0);
+        // A timer that cannot be stopped fires once into the drain below or into a later run, which decides by the clock.
+        let _ = self.set(0);
     }
 
     /// A descriptor that is readable while a kick is pending for the calling thread: signalfd(2).

@@ -6,7 +6,7 @@
 //!    ├─ enter: arm the timer ── KVM_RUN ── interrupted? decide from the clocks and the token, never from EINTR
 //!    ├─ check: between exits and inside long host work
 //!    ├─ wait:  ppoll on a descriptor and on the kick
-//! drop ── disarm ── unregister ── drain ── restore the mask
+//! drop ── unregister ── disarm ── drain ── restore the mask
 //! ```
 //!
 //! CPU-clock timers fire milliseconds late (they are driven by the tick), so the timer runs on `CLOCK_MONOTONIC` for what is left
@@ -220,9 +220,14 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.timer.disarm(self.run);
         for token in &self.budget.cancel {
             token.unwatch(self.timer.id());
+        }
+        // From here on nobody sends a kick. A cancel may have fired the timer although this run had not armed it (`kick::send`).
+        if self.is_cancelled() {
+            self.timer.stop();
+        } else {
+            self.timer.disarm(self.run);
         }
     }
 }
