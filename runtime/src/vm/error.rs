@@ -33,7 +33,7 @@ pub enum HostError {
         reason: ProbeFailure,
     },
     /// A kernel call failed.
-    #[error("{call} failed: {source}{}", call_advice(*call, source))]
+    #[error("{call} failed: {source}{}{}", if call_advice(*call, source).is_empty() { "" } else { "; " }, call_advice(*call, source))]
     Call {
         /// Which one.
         call: HostCall,
@@ -108,8 +108,12 @@ pub enum ProbeFailure {
     Exit(String),
 }
 
+/// What to do about EMFILE.
+const OUT_OF_DESCRIPTORS: &str = "raise `ulimit -n` (a running sandbox takes two descriptors)";
+
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
+        _ if source.raw_os_error() == Some(libc::EMFILE) => OUT_OF_DESCRIPTORS,
         io::ErrorKind::NotFound => {
             "load the module (modprobe kvm_intel, kvm_amd or kvm_pvm), or enable nested virtualization"
         }
@@ -120,12 +124,10 @@ fn advice(source: &io::Error) -> &'static str {
 
 fn call_advice(call: HostCall, source: &io::Error) -> &'static str {
     match (call, source.raw_os_error()) {
-        (_, Some(libc::EMFILE)) => {
-            "; the process is out of file descriptors: raise `ulimit -n` (a running sandbox takes two)"
-        }
-        (_, Some(libc::ENFILE)) => "; the system is out of file descriptors: raise fs.file-max",
-        (_, Some(libc::ENOMEM)) => "; the host is out of memory: run fewer sandboxes or smaller ones",
-        (HostCall::TimerCreate, Some(libc::EAGAIN)) => "; the user is out of pending signals: raise `ulimit -i`",
+        (_, Some(libc::EMFILE)) => OUT_OF_DESCRIPTORS,
+        (_, Some(libc::ENFILE)) => "raise fs.file-max: the whole system is out of descriptors",
+        (_, Some(libc::ENOMEM)) => "run fewer sandboxes or smaller ones",
+        (HostCall::TimerCreate, Some(libc::EAGAIN)) => "raise `ulimit -i`",
         _ => "",
     }
 }
