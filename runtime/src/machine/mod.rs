@@ -157,6 +157,11 @@ impl Machine {
         self.shell.vcpu.set_signal_mask(signal_mask)
     }
 
+    /// The signals that stay blocked inside from the next run on; free if they are the same.
+    pub(crate) fn set_signal_mask(&mut self, signal_mask: u64) -> Result<(), HostError> {
+        self.shell.vcpu.set_signal_mask(signal_mask)
+    }
+
     /// The payload's registers.
     pub(crate) fn registers(&self) -> &Registers {
         &self.user

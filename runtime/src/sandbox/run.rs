@@ -196,6 +196,7 @@ fn serve(kernel: &mut Kernel<'_>, program: &Program, meter: &mut Meter) -> Refus
 
 fn step(kernel: &mut Kernel<'_>, program: &Program, meter: &mut Meter) -> Result<(), Refusal> {
     kernel.watch.enter()?;
+    kernel.machine.set_signal_mask(kernel.watch.mask_inside())?;
     let entered = clock::monotonic();
     let event = kernel.machine.run();
     let left = clock::monotonic();

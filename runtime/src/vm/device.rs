@@ -6,6 +6,7 @@ use kvm_bindings::{self as kvm, CpuId, KVM_MAX_CPUID_ENTRIES};
 use kvm_ioctls::{Kvm, VmFd};
 
 use super::error::HostError;
+use super::kick;
 use super::seam::{self, HostCall};
 
 /// `KVM_API_VERSION`, the same since Linux 2.6.22.
@@ -110,13 +111,9 @@ impl Device {
     }
 
     pub(super) fn create_vm(&self) -> Result<VmFd, HostError> {
-        // Registering the MMU notifier gives up when a signal is pending (mm_take_all_locks): somebody's, whose handler has run by now.
-        loop {
-            match seam::call(HostCall::CreateVm, || self.kvm.create_vm()) {
-                Err(HostError::Call { source, .. }) if source.kind() == std::io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
+        // Registering the MMU notifier gives up with EINTR when a signal is pending (mm_take_all_locks), and trying again could go on
+        // for as long as somebody sends signals: they wait instead.
+        kick::with_signals_waiting(|| seam::call(HostCall::CreateVm, || self.kvm.create_vm()))?
     }
 }
 

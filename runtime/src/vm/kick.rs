@@ -305,18 +305,27 @@ impl Blocked {
         mask
     }
 
-    /// Takes pending kicks away. What is not ours is put back at the end.
-    pub(super) fn drain(&self) {
-        self.take(&only(self.id.signal));
+    /// The kick's bit in a 64-bit signal set.
+    pub(super) fn kick_bit(&self) -> u64 {
+        1 << (self.id.signal - 1)
     }
 
-    fn take(&self, set: &libc::sigset_t) {
+    /// Takes pending kicks away; true if one of them was ours. What is not ours is put back at the end.
+    pub(super) fn drain(&self) -> bool {
+        self.take(&only(self.id.signal))
+    }
+
+    fn take(&self, set: &libc::sigset_t) -> bool {
         let mut foreign = self.foreign.borrow_mut();
+        let mut ours = false;
         while let Some(info) = take_pending(set) {
-            if !info.is_ours() && foreign.len() < MAX_FOREIGN {
+            if info.is_ours() {
+                ours = true;
+            } else if foreign.len() < MAX_FOREIGN {
                 foreign.push(info);
             }
         }
+        ours
     }
 }
 
@@ -333,6 +342,24 @@ impl Drop for Blocked {
         // SAFETY: the set is the one that the kernel filled.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
     }
+}
+
+/// Runs `body` with every signal blocked on this thread; those that come meanwhile are delivered afterwards.
+pub(super) fn with_signals_waiting<T>(body: impl FnOnce() -> T) -> Result<T, HostError> {
+    let (mut all, mut before) = (empty(), empty());
+    // SAFETY: the set is initialised.
+    unsafe { libc::sigfillset(&raw mut all) };
+    seam::call(HostCall::SignalMask, || {
+        // SAFETY: both sets are initialised and live across the call.
+        match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) } {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    })?;
+    let result = body();
+    // SAFETY: the set is the one that the kernel filled. `body` makes one kernel call and cannot panic.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    Ok(result)
 }
 
 fn take_pending(set: &libc::sigset_t) -> Option<SignalInfo> {

@@ -91,7 +91,16 @@ pub(crate) struct Watch {
     /// The CPU budget cannot be over before this point in wall time.
     cpu_check: Nanos,
     waited: Nanos,
+    /// The signal mask for `KVM_RUN` that lets everybody's signals in.
+    open_mask: u64,
+    /// Entries in a row that somebody else's signal cut short.
+    cut_short: u32,
 }
+
+/// Somebody who sends signals faster than the guest can be entered would keep it from running at all. After so many entries cut short…
+const PATIENCE: u32 = 2;
+/// …the next one lasts so long, with only the kick let in; the others' signals are delivered after it.
+const SLICE: Nanos = 500_000;
 
 impl Watch {
     /// Begins a run on this thread.
@@ -104,6 +113,8 @@ impl Watch {
         }
         let began = clock::monotonic();
         Ok(Self {
+            open_mask: blocked.mask_inside(),
+            cut_short: 0,
             blocked,
             run: NEXT_RUN.fetch_add(1, Ordering::Relaxed),
             began,
@@ -116,9 +127,9 @@ impl Watch {
         })
     }
 
-    /// The signal mask that `KVM_RUN` must have.
+    /// The signal mask that the next `KVM_RUN` must have.
     pub(crate) fn mask_inside(&self) -> u64 {
-        self.blocked.mask_inside()
+        if self.cut_short < PATIENCE { self.open_mask } else { !self.blocked.kick_bit() }
     }
 
     /// Call before each `KVM_RUN`: makes sure that the timer stands for this run.
@@ -128,7 +139,7 @@ impl Watch {
 
     /// Call when `KVM_RUN` was interrupted: takes the signal away and decides from the clocks and the token.
     pub(crate) fn interrupted(&mut self) -> Result<(), Halted> {
-        self.blocked.drain();
+        self.cut_short = if self.blocked.drain() { 0 } else { self.cut_short.saturating_add(1) };
         self.check()?;
         Ok(self.arm()?)
     }
@@ -208,7 +219,11 @@ impl Watch {
     }
 
     fn arm(&self) -> Result<(), HostError> {
-        self.timer.arm(self.run, self.wall_deadline.min(self.cpu_check))?;
+        let mut at = self.wall_deadline.min(self.cpu_check);
+        if self.cut_short >= PATIENCE {
+            at = at.min(clock::monotonic().saturating_add(SLICE));
+        }
+        self.timer.arm(self.run, at)?;
         // A cancel may have fired the timer just before (`kick::send`).
         if self.is_cancelled() { self.timer.arm(self.run, 0) } else { Ok(()) }
     }
@@ -302,6 +317,20 @@ mod tests {
         assert!(!outer.timer.is_armed_by(outer.run));
         outer.enter().unwrap();
         assert!(outer.timer.is_armed_by(outer.run));
+    }
+
+    #[test]
+    fn entries_that_others_signals_cut_short_are_followed_by_one_that_only_the_kick_ends() {
+        let mut watch = Watch::begin(budget(FOREVER, FOREVER, None)).unwrap();
+        let open = watch.mask_inside();
+        for _ in 0..PATIENCE {
+            assert_eq!(watch.mask_inside(), open);
+            watch.interrupted().unwrap();
+        }
+        assert_eq!(watch.mask_inside(), !watch.blocked.kick_bit());
+        // The slice's timer fires; that kick is ours.
+        watch.arm().unwrap();
+        while !watch.blocked.drain() {}
     }
 
     #[test]
