@@ -122,9 +122,14 @@ impl Kernel<'_> {
             if part.is_empty() {
                 continue;
             }
-            match self.write_some(span.address, part) {
+            let written = match self.write_some(span.address, part) {
                 Err(Refusal::Errno(_)) if total > 0 => return Ok(total),
-                written => total += written? as u64,
+                written => written?,
+            };
+            total += written as u64;
+            // What the next range gets must follow what this one got.
+            if written < part.len() {
+                return Ok(total);
             }
             rest = after;
         }

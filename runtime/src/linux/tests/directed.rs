@@ -522,3 +522,16 @@ fn a_read_of_a_silent_stdin_that_the_program_made_nonblocking_is_eagain() {
     drop(writer);
     assert_eq!(rig.call(READ_CALL, &[0, DATA, 8]), 0);
 }
+
+#[test]
+fn a_vectored_read_of_stdin_stops_where_a_range_stops_being_writable() {
+    const READV: u64 = 19;
+    let mut rig = Rig::new(64);
+    rig.streams.input = Input::Bytes { bytes: std::sync::Arc::new(b"abcdef".to_vec()), position: 0 };
+    // The data segment's last two bytes, and two beyond it; then a range that could be written.
+    let end = DATA + 2 * PAGE_SIZE;
+    rig.put_words(DATA, &[end - 2, 4, DATA + 64, 2]);
+    assert_eq!(rig.call(READV, &[0, DATA, 2]), 2);
+    assert_eq!(rig.word(end - 8) >> 48, u64::from(u16::from_le_bytes(*b"ab")));
+    assert_eq!(rig.word(DATA + 64), 0);
+}
