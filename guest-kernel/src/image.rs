@@ -30,13 +30,15 @@ macro_rules! symbol {
     };
 }
 
-// SAFETY: both symbols are defined below, each followed by exactly `IMAGE_BYTES` initialised bytes of read-only data
+// SAFETY: all symbols are defined below, each followed by exactly `IMAGE_BYTES` initialised bytes of read-only data
 // (the `.org` that ends an image fails to assemble if its code is longer).
 unsafe extern "C" {
     #[link_name = symbol!("supervisor")]
     safe static SUPERVISOR_IMAGE: [u8; IMAGE_BYTES];
     #[link_name = symbol!("user")]
     safe static USER_IMAGE: [u8; IMAGE_BYTES];
+    #[link_name = symbol!("trampoline")]
+    safe static TRAMPOLINE_IMAGE: [u8; IMAGE_BYTES];
 }
 
 /// The page of code for CPL0: see [`layout::STUBS_OFFSET`] and the offsets after it.
@@ -45,10 +47,16 @@ pub fn supervisor() -> &'static [u8; IMAGE_BYTES] {
     &SUPERVISOR_IMAGE
 }
 
-/// The page of code for CPL3: the syscall gate at its start.
+/// The page of code for CPL3 where `syscall` stays at CPL3: the syscall gate at its start.
 #[must_use]
 pub fn user() -> &'static [u8; IMAGE_BYTES] {
     &USER_IMAGE
+}
+
+/// The page of code for CPL3 where `syscall` enters CPL0: the same to its callers.
+#[must_use]
+pub fn trampoline() -> &'static [u8; IMAGE_BYTES] {
+    &TRAMPOLINE_IMAGE
 }
 
 /// From the start of the supervisor image to the saved registers, as they lie in the guest.
@@ -129,6 +137,14 @@ core::arch::global_asm!(
     "  out {syscall}, al",
     "  jmp rcx",
     ".org 20b + {bytes}, 0xf4",
+    // Somebody jumped here with the return address in RCX, which `syscall` will take; R8 is the one register that callers give up for it.
+    concat!(".globl ", symbol!("trampoline")),
+    concat!(symbol!("trampoline"), ":"),
+    "30:",
+    "  mov r8, rcx",
+    "  syscall",
+    "  jmp r8",
+    ".org 30b + {bytes}, 0xf4",
     ".popsection",
     vectors = const layout::IDT_ENTRIES,
     stub_bytes = const layout::STUB_BYTES,

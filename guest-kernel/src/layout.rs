@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! guest physical                                guest virtual
-//! 0x0_0000_0000 ┌───────────────┐ kernel        0x0000_0000_0001_0000 ┌─────────────┐ payload, CPL3
-//!               └───────────────┘                                     │             │
-//! 0x0_4000_0000 ┌───────────────┐ page tables   0x0000_7fff_ffff_c000 └─────────────┘ USER_END
-//!               └───────────────┘ (an arena)    0x0000_7fff_ffff_d000   the CPL3 syscall gate, where it is used
-//! 0x1_0000_0000 ┌───────────────┐ payload                               (never mapped, then the canonical hole)
-//!               │               │               0xffff_8000_0000_0000 ┌─────────────┐ kernel slot, CPL0
-//!               └───────────────┘                                     └─────────────┘
-//!   anything else is a trap, not memory         0xffff_8000_4000_0000 ┌─────────────┐ page-table arena, CPL0, writable
-//!                                                                     └─────────────┘
+//! 0x00_0000_0000 ┌───────────────┐ kernel        0x0000_0000_0001_0000 ┌─────────────┐ payload, CPL3
+//!                └───────────────┘                                     │             │
+//! 0x00_2000_0000   posted events (no memory)     0x0000_7f80_0000_0000 ├─────────────┤ USER_END: from here on the host's
+//! 0x00_3000_0000 ┌───────────────┐ ring                                │ regions     │ mappings for the payload, which it
+//!                └───────────────┘ (on demand)   0x0000_7fff_ffc0_0000 │ ring        │ cannot change
+//! 0x00_4000_0000 ┌───────────────┐ page tables   0x0000_7fff_ffff_9000 │ events      │
+//!                └───────────────┘ (an arena)    0x0000_7fff_ffff_b000 │ info page   │
+//! 0x01_0000_0000 ┌───────────────┐ payload       0x0000_7fff_ffff_d000 └─────────────┘ gate
+//!                │               │                                       (never mapped, then the canonical hole)
+//!                └───────────────┘               0xffff_8000_0000_0000 ┌─────────────┐ kernel slot, CPL0
+//! 0x80_0000_0000 ┌───────────────┐ regions                             └─────────────┘
+//!                └───────────────┘ (on demand)   0xffff_8000_4000_0000 ┌─────────────┐ page-table arena, CPL0, writable
+//!   anything else is a trap, not memory                                └─────────────┘
 //! ```
 //!
 //! The kernel slot, page by page (`*_PAGE` constants):
@@ -18,10 +22,13 @@
 //! ```text
 //! 0 descriptor tables   GDT, TSS with its I/O bitmap, IDT
 //! 1 supervisor code     exception stubs, syscall gate, page-table editor      CPL0 read, execute
-//! 2 user code           the CPL3 syscall gate                                 CPL3 read, execute
+//! 2 user code           the gate                                              CPL3 read, execute
 //! 3 stacks              exception stack, double-fault stack, resume frame     CPL0 read, write
 //! 4 edit list           two pages of page-table edits for the editor          CPL0 read, write
 //! 6 kernel page tables  PDPT, PD, PT and the arena's PD
+//! 10 shared page tables PDPT, PD and PT of what the host maps for the payload
+//! 13 info page          see call::info                                        CPL3 read
+//! 16 region tables      a PD for each GiB of regions
 //! ```
 
 /// Bytes in a page, the unit of every mapping.
@@ -35,7 +42,12 @@ pub const TABLE_SPAN: u64 = 512 * PAGE_SIZE;
 /// Where the kernel slot starts.
 pub const KERNEL_BASE: u64 = 0;
 /// Pages of the kernel slot.
-pub const KERNEL_PAGES: u64 = 16;
+pub const KERNEL_PAGES: u64 = 32;
+
+/// The page whose stores are posted events: an address with no memory behind it.
+pub const EVENTS_BASE: u64 = 0x2000_0000;
+/// Where the ring's slot starts, in guests that have one.
+pub const RING_BASE: u64 = 0x3000_0000;
 
 /// Where the page-table arena starts. 2 MiB aligned, because the editor sees it through large pages.
 pub const TABLES_BASE: u64 = 0x4000_0000;
@@ -47,16 +59,35 @@ pub const PAYLOAD_BASE: u64 = 0x1_0000_0000;
 /// The most memory that a payload can be given: 256 GiB, well inside the 40 physical address bits of the smallest CPUs.
 pub const PAYLOAD_MAX_BYTES: u64 = 256 << 30;
 
+/// Where shared regions start: half of what 40 physical address bits reach.
+pub const REGIONS_BASE: u64 = 0x80_0000_0000;
+/// All regions of a guest together, each rounded up to [`REGION_ALIGN`].
+pub const REGIONS_MAX_BYTES: u64 = REGION_PDS << 30;
+/// Regions are mapped with large pages.
+pub const REGION_ALIGN: u64 = TABLE_SPAN;
+
 // ---- guest virtual --------------------------------------------------------------------------------------------------
 
 /// Lowest address that a payload may map: Linux's default `vm.mmap_min_addr`, so that a null dereference is a fault.
 pub const USER_START: u64 = 0x1_0000;
-/// End of what a payload may map. The last page below the canonical hole stays unmapped for good: a `syscall` at its end would
-/// have a return address that is not canonical, and `sysretq` would fault at CPL0 with the payload's stack.
-pub const USER_END: u64 = 0x7fff_ffff_c000;
-/// The CPL3 syscall gate. It has to be in the payload's half: a KVM without hardware virtualization lets CPL3 execute nothing in
-/// the upper half, which is its host kernel's.
-pub const USER_SYSCALL_GATE: u64 = 0x7fff_ffff_d000;
+/// End of what a payload may map. The last entry of the lower half's root table is the host's: what it maps there for the payload is no
+/// mapping of the payload's own, and no system call can change it.
+pub const USER_END: u64 = 0x7f80_0000_0000;
+/// Where regions are mapped, read-only.
+pub const REGIONS: u64 = USER_END;
+/// Where the ring is mapped.
+pub const RING: u64 = 0x7fff_ffc0_0000;
+/// Where the event page is mapped: a store of 8 bytes at offset 8 · n posts event n.
+pub const EVENTS: u64 = 0x7fff_ffff_9000;
+/// Where the info page is mapped: see [`call::info`](crate::call::info).
+pub const INFO: u64 = 0x7fff_ffff_b000;
+/// Code for CPL3 that makes a system call: jumped to with the return address in RCX, it does what `syscall` does. Where a KVM without
+/// hardware virtualization leaves `syscall` at CPL3 it is the syscall gate itself, and saves the emulation of `syscall`.
+///
+/// It has to be in the payload's half: such a KVM lets CPL3 execute nothing in the upper half, which is its host kernel's. The last page
+/// below the canonical hole stays unmapped for good: a `syscall` at its end would have a return address that is not canonical, and
+/// `sysretq` would fault at CPL0 with the payload's stack.
+pub const CALL_GATE: u64 = 0x7fff_ffff_d000;
 
 /// Where the kernel slot is mapped.
 pub const KERNEL_VIRTUAL: u64 = 0xffff_8000_0000_0000;
@@ -69,7 +100,7 @@ pub const TABLES_VIRTUAL: u64 = 0xffff_8000_4000_0000;
 pub const DESCRIPTORS_PAGE: u64 = 0;
 /// Code for CPL0.
 pub const SUPERVISOR_CODE_PAGE: u64 = 1;
-/// Code for CPL3: mapped at [`USER_SYSCALL_GATE`] only.
+/// Code for CPL3: mapped at [`CALL_GATE`] only.
 pub const USER_CODE_PAGE: u64 = 2;
 /// The stacks and the resume frame.
 pub const STACKS_PAGE: u64 = 3;
@@ -85,6 +116,18 @@ pub const KERNEL_PD_PAGE: u64 = 7;
 pub const KERNEL_PT_PAGE: u64 = 8;
 /// The PD that maps the page-table arena with large pages.
 pub const ARENA_PD_PAGE: u64 = 9;
+/// The PDPT of the host's mappings for the payload.
+pub const SHARED_PDPT_PAGE: u64 = 10;
+/// The PD of the last GiB of the lower half.
+pub const SHARED_PD_PAGE: u64 = 11;
+/// The PT of its last 2 MiB.
+pub const SHARED_PT_PAGE: u64 = 12;
+/// The info page.
+pub const INFO_PAGE: u64 = 13;
+/// The first PD of the regions.
+pub const REGION_PD_PAGE: u64 = 16;
+/// PDs of the regions.
+pub const REGION_PDS: u64 = 16;
 
 /// Physical address of a page of the kernel slot.
 #[must_use]
@@ -186,7 +229,17 @@ const _: () = {
     assert!(TABLES_BASE.is_multiple_of(TABLE_SPAN), "the arena is mapped with large pages: see the map above");
     assert!(KERNEL_BASE + KERNEL_PAGES * PAGE_SIZE <= TABLES_BASE, "slots overlap: see the map above");
     assert!(TABLES_BASE + TABLES_MAX_BYTES <= PAYLOAD_BASE, "slots overlap: see the map above");
-    assert!(ARENA_PD_PAGE < KERNEL_PAGES, "the kernel slot is too small for its pages");
+    assert!(REGION_PD_PAGE + REGION_PDS <= KERNEL_PAGES, "the kernel slot is too small for its pages");
+    assert!(PAYLOAD_BASE + PAYLOAD_MAX_BYTES <= REGIONS_BASE, "slots overlap: see the map above");
+    assert!(EVENTS_BASE + PAGE_SIZE <= RING_BASE, "slots overlap: see the map above");
+    assert!(RING_BASE + crate::ring::RING_BYTES <= TABLES_BASE, "slots overlap: see the map above");
+    assert!(crate::ring::RING_BYTES == TABLE_SPAN, "the ring is one large page");
+    assert!(RING.is_multiple_of(TABLE_SPAN) && RING_BASE.is_multiple_of(TABLE_SPAN), "the ring is one large page");
+    assert!(REGIONS + REGIONS_MAX_BYTES <= RING, "the regions run into the ring");
+    assert!(
+        RING + TABLE_SPAN <= EVENTS && EVENTS / TABLE_SPAN == CALL_GATE / TABLE_SPAN,
+        "one table maps the last pages"
+    );
     assert!(GDT_OFFSET + GDT_ENTRIES * 8 <= TSS_OFFSET, "the GDT runs into the TSS");
     assert!(TSS_OFFSET + TSS_BYTES + IO_BITMAP_BYTES <= IDT_OFFSET, "the I/O bitmap runs into the IDT");
     assert!(IDT_OFFSET + IDT_ENTRIES * 16 <= PAGE_SIZE, "the IDT runs out of its page");
@@ -196,5 +249,5 @@ const _: () = {
         "the resume frame runs into the saved registers"
     );
     assert!(TSS_SELECTOR as u64 / 8 + 2 == GDT_ENTRIES, "the TSS descriptor takes the last two entries");
-    assert!(USER_END < USER_SYSCALL_GATE && USER_SYSCALL_GATE + PAGE_SIZE < 0x7fff_ffff_f000, "see USER_END");
+    assert!(CALL_GATE + PAGE_SIZE < 0x7fff_ffff_f000, "see CALL_GATE");
 };

@@ -215,6 +215,17 @@ impl Command {
         Child::start(run, ends)
     }
 
+    /// What a sandbox is made of: streams are null unless said otherwise, and nothing is collected in memory.
+    pub(crate) fn prepare_sandbox(&mut self) -> Result<(Job, Streams), RunError> {
+        let (Run { job, mut streams, .. }, _) = self.prepare(Pipes::Captured, Stdio::null)?;
+        for output in [&mut streams.output, &mut streams.error] {
+            if matches!(output, Sink::Capture(_)) {
+                *output = Sink::Discard;
+            }
+        }
+        Ok((job, streams))
+    }
+
     fn prepare(&mut self, pipes: Pipes, default: fn() -> Stdio) -> Result<(Run, Ends), RunError> {
         let mut arguments = vec![self.name.clone().unwrap_or_else(|| self.program.name().as_bytes().to_vec())];
         arguments.extend(self.arguments.iter().cloned());
@@ -234,7 +245,8 @@ impl Command {
             take(&mut self.stderr).unwrap_or_else(default).connect_output(io::stderr(), pipes).map_err(setup)?;
         let Connected { output, pipe: stdout, writer: stdout_writer } = output;
         let Connected { output: error, pipe: stderr, writer: stderr_writer } = error;
-        let streams = Streams { input, output, error, left: self.call.output_bytes(), bytes_in: 0, bytes_out: 0 };
+        let streams =
+            Streams { input, output, error, left: self.call.output_bytes(), bytes_in: 0, bytes_out: 0, tail: None };
         let job = Job {
             program: self.program.clone(),
             arguments,

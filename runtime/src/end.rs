@@ -35,6 +35,10 @@ pub enum Limit {
     Memory,
     /// Output: [`Call::output`](crate::Call::output).
     Output,
+    /// Calls of the host's functions: [`Call::host_calls`](crate::Call::host_calls).
+    HostCalls,
+    /// Events that nobody took, where none may be dropped: [`Overflow::Stop`](crate::Overflow::Stop).
+    Events,
 }
 
 impl End {
@@ -65,6 +69,8 @@ impl fmt::Display for Limit {
             Self::Cpu => "reached its CPU-time limit",
             Self::Memory => "reached its memory limit",
             Self::Output => "reached its output limit",
+            Self::HostCalls => "reached its limit of host calls",
+            Self::Events => "posted more events than were taken",
         })
     }
 }

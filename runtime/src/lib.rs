@@ -31,6 +31,9 @@
 //! - [`End`], [`Trap`], [`Stats`]: how it ended, why, and what it cost.
 //! - [`HostProbe`]: what this host can do.
 //!
+//! Types that cross a call derive `Serialize`, `Deserialize` and [`Schema`](derive@Schema). In a crate that host and guest share, derive
+//! `ampoule_guest::Schema`: it is the same trait.
+//!
 //! Imports inside the crate point one way: `vm` (the only place with `unsafe` and the only one that talks to KVM) ← `program` ←
 //! `machine` ← `linux` ← `sandbox` ← `command`.
 #![deny(unsafe_code)]
@@ -38,6 +41,7 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("ampoule runs on Linux x86-64 only: its guests are x86-64 programs and its virtual machines are KVM's");
 
+mod channel;
 mod child;
 mod command;
 mod end;
@@ -53,6 +57,10 @@ mod stdio;
 mod trap;
 mod vm;
 
+pub use ampoule_kernel::schema::Schema;
+pub use ampoule_macros::HostSchema as Schema;
+pub use channel::posted::{Event, Events, Overflow};
+pub use channel::table::TableError;
 pub use child::Child;
 pub use command::{Command, Output, Status};
 pub use end::{End, Limit};
@@ -63,8 +71,20 @@ pub use machine::boot::{Doorbell, Gate};
 pub use machine::floors::{Floor, Floors};
 pub use machine::probe::{HostProbe, ProbeStep};
 pub use program::{
-    ElfField, ElfPart, Kind, Program, ProgramError, ProgramOptions, Protection, Segment, SegmentFault, Symbol,
+    AbiVersion, ElfField, ElfPart, Function, FunctionKind, Incompatibility, Incompatible, Interface, InterfaceError,
+    Kind, NotePlace, Program, ProgramError, ProgramOptions, Protection, Segment, SegmentFault, Signature,
+    SignatureError, SignatureFault, Symbol,
 };
+pub use sandbox::State;
+pub use sandbox::builder::SandboxBuilder;
+pub use sandbox::context::{Context, MemoryError};
+pub use sandbox::error::{CallError, FuncError, ProtocolError, SandboxError};
+pub use sandbox::func::Func;
+pub use sandbox::imports::Imports;
+pub use sandbox::instance::Sandbox;
+pub use sandbox::live::{Idle, Live, LiveStats};
+pub use sandbox::log::{LogLevel, LogRecord};
+pub use sandbox::region::Region;
 pub use signal::Signal;
 pub use stats::Stats;
 pub use stdio::Stdio;
@@ -75,6 +95,12 @@ pub use vm::error::{HostError, ProbeFailure};
 pub use vm::exit::ExitKind;
 pub use vm::kick::{NotARealTimeSignal, set_kick_signal};
 pub use vm::seam::HostCall;
+
+/// What the code that macros make refers to.
+#[doc(hidden)]
+pub mod __private {
+    pub use ampoule_kernel::schema;
+}
 
 /// The README's tour, so that its code is tested.
 #[cfg(doctest)]

@@ -19,6 +19,7 @@ pub struct Limits {
     open_files: u16,
     file_bytes: usize,
     file_count: usize,
+    message_bytes: usize,
 }
 
 impl Limits {
@@ -30,6 +31,8 @@ impl Limits {
     pub const DEFAULT_FILE_BYTES: usize = 16 << 20;
     /// In-memory files and directories unless said otherwise.
     pub const DEFAULT_FILE_COUNT: usize = 4096;
+    /// Bytes of a message unless said otherwise: 16 MiB.
+    pub const DEFAULT_MESSAGE_BYTES: usize = 16 << 20;
     /// The least memory that is granted: 256 KiB, enough for a start-up's page tables.
     pub const MIN_MEMORY: u64 = 256 << 10;
     /// The most memory that is granted: 256 GiB.
@@ -43,6 +46,7 @@ impl Limits {
             open_files: Self::DEFAULT_OPEN_FILES,
             file_bytes: Self::DEFAULT_FILE_BYTES,
             file_count: Self::DEFAULT_FILE_COUNT,
+            message_bytes: Self::DEFAULT_MESSAGE_BYTES,
         }
     }
 
@@ -78,6 +82,14 @@ impl Limits {
         self
     }
 
+    /// Bytes of one message between host and guest: arguments or a reply, of a call in either direction. The host holds at most a few
+    /// messages of a sandbox at once.
+    #[must_use]
+    pub fn message_bytes(mut self, bytes: usize) -> Self {
+        self.message_bytes = bytes;
+        self
+    }
+
     /// The memory limit in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
@@ -90,6 +102,10 @@ impl Limits {
 
     pub(crate) fn descriptors(&self) -> u16 {
         self.open_files
+    }
+
+    pub(crate) fn message(&self) -> usize {
+        self.message_bytes
     }
 
     pub(crate) fn file_quota(&self) -> (usize, usize) {
@@ -117,6 +133,7 @@ pub struct Call {
     wall: Duration,
     cpu: Duration,
     output: u64,
+    host_calls: u64,
     cancel: Option<CancelToken>,
 }
 
@@ -127,11 +144,19 @@ impl Call {
     pub const DEFAULT_CPU: Duration = Duration::from_secs(30);
     /// Output unless said otherwise: 64 MiB.
     pub const DEFAULT_OUTPUT: u64 = 64 << 20;
+    /// Calls of the host's functions unless said otherwise: a million.
+    pub const DEFAULT_HOST_CALLS: u64 = 1_000_000;
 
     /// The defaults.
     #[must_use]
     pub fn new() -> Self {
-        Self { wall: Self::DEFAULT_WALL, cpu: Self::DEFAULT_CPU, output: Self::DEFAULT_OUTPUT, cancel: None }
+        Self {
+            wall: Self::DEFAULT_WALL,
+            cpu: Self::DEFAULT_CPU,
+            output: Self::DEFAULT_OUTPUT,
+            host_calls: Self::DEFAULT_HOST_CALLS,
+            cancel: None,
+        }
     }
 
     /// Wall time, waiting included. Ends the run with [`Limit::Wall`](crate::Limit::Wall).
@@ -142,6 +167,7 @@ impl Call {
     }
 
     /// CPU time of the thread: in the guest, and in the host on the guest's behalf. Ends the run with [`Limit::Cpu`](crate::Limit::Cpu).
+    /// Calls that follow each other within a quarter of a millisecond are accounted by the wall clock, so much may one be wrong by.
     #[must_use]
     pub fn cpu(mut self, time: Duration) -> Self {
         self.cpu = time;
@@ -153,6 +179,13 @@ impl Call {
     #[must_use]
     pub fn output(mut self, bytes: u64) -> Self {
         self.output = bytes;
+        self
+    }
+
+    /// Calls of the host's functions. One more ends the run with [`Limit::HostCalls`](crate::Limit::HostCalls).
+    #[must_use]
+    pub fn host_calls(mut self, count: u64) -> Self {
+        self.host_calls = count;
         self
     }
 
@@ -169,6 +202,10 @@ impl Call {
 
     pub(crate) fn output_bytes(&self) -> u64 {
         self.output
+    }
+
+    pub(crate) fn host_call_count(&self) -> u64 {
+        self.host_calls
     }
 
     pub(crate) fn token(&self) -> Option<&CancelToken> {

@@ -29,6 +29,8 @@ pub struct Stats {
     pub syscalls: Vec<SyscallCount>,
     /// The most memory that was in use at once, in bytes, page tables included.
     pub memory_peak: u64,
+    /// Log records of a sandbox's that were dropped since it was made: there were too many at once.
+    pub log_records_dropped: u64,
     /// Bytes read from stdin.
     pub bytes_in: u64,
     /// Bytes written to stdout and stderr.

@@ -41,6 +41,13 @@ pub enum TrapCause {
     },
     /// The virtual processor shut down (a triple fault).
     Shutdown,
+    /// A store to the event page that is not eight aligned bytes. It was posted: the registers are those of a later moment.
+    EventPage {
+        /// Where in the page.
+        offset: u64,
+        /// Bytes stored.
+        bytes: u32,
+    },
 }
 
 /// What a trap means in plain words.
@@ -115,6 +122,8 @@ pub(crate) enum Place {
     Mapped { any: bool },
 }
 
+/// Error code of a page fault: there is a page, and it does not allow the access.
+const FAULT_PRESENT: u64 = 1;
 /// Error code of a page fault: the access was a write.
 const FAULT_WRITE: u64 = 1 << 1;
 /// Error code of a page fault: the access was an instruction fetch.
@@ -133,6 +142,10 @@ impl Trap {
             _ => TrapCause::Shutdown,
         };
         Self::new(cause, TrapMeaning::Other, registers, bytes)
+    }
+
+    pub(crate) fn event_page(offset: u64, bytes: u32, registers: &Registers, at_rip: Vec<u8>) -> Self {
+        Self::new(TrapCause::EventPage { offset, bytes }, TrapMeaning::Misaligned, registers, at_rip)
     }
 
     fn new(cause: TrapCause, meaning: TrapMeaning, from: &Registers, bytes: Vec<u8>) -> Self {
@@ -258,6 +271,11 @@ fn meaning(exception: &Exception, place: Place, rip: u64) -> TrapMeaning {
 
 fn fault_meaning(exception: &Exception, place: Place, rip: u64) -> TrapMeaning {
     let address = exception.address.unwrap_or(0);
+    let place = if place == Place::Unmapped && exception.error_code & FAULT_PRESENT != 0 {
+        Place::Mapped { any: true }
+    } else {
+        place
+    };
     let fetch = exception.error_code & FAULT_FETCH != 0 || address == rip;
     match place {
         _ if address < ampoule_kernel::layout::USER_START => TrapMeaning::NullDereference,
@@ -305,6 +323,9 @@ impl fmt::Display for TrapCause {
             },
             Self::Emulation { suberror } => write!(f, "KVM cannot emulate it, suberror {suberror}"),
             Self::Shutdown => f.write_str("triple fault"),
+            Self::EventPage { offset, bytes } => {
+                write!(f, "a store of {bytes} bytes at {offset:#x} of the event page, which takes 8 aligned ones")
+            }
         }
     }
 }

@@ -227,9 +227,12 @@ fn print_report(able: bool, checks: &[Check], floors: Option<&Floors>) {
             ("a virtual machine's life (64 MiB)", floors.vm_life),
             ("first touch of a page", floors.first_touch),
             ("a 5 ms limit is late by", floors.overshoot),
+            ("a posted store", floors.posted_write),
         ] {
             println!("    {name:<34} {}", human_time(time));
         }
+        let round_trip = floors.ping_pong.map_or_else(|| "needs two CPUs".to_owned(), human_time);
+        println!("    {:<34} {round_trip}", "to another core and back");
     }
     println!("\n{}", if able { "This machine can run Ampoule." } else { "This machine cannot run Ampoule." });
 }
@@ -250,6 +253,8 @@ fn json_report(able: bool, checks: &[Check], probe: Option<&HostProbe>, floors: 
             "vm_life_ns": nanos(floors.vm_life),
             "first_touch_ns": nanos(floors.first_touch),
             "overshoot_ns": nanos(floors.overshoot),
+            "posted_write_ns": nanos(floors.posted_write),
+            "ping_pong_ns": floors.ping_pong.map(nanos),
         })),
     })
 }

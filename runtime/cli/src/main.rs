@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod doctor;
+mod inspect;
 mod report;
 mod run;
 mod units;
@@ -24,12 +25,15 @@ const EXAMPLES: &str = "Examples:
   ampoule doctor                                      can this machine run Ampoule, and how well
   ampoule run ./prog arg                              as if the shell had run it, but sealed
   ampoule run --memory 128M --cpu 2s ./prog < input   with limits
-  ampoule run --stats ./prog                          and what it cost";
+  ampoule run --stats ./prog                          and what it cost
+  ampoule inspect ./plugin                            what a program is, exports and imports";
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     /// Run a static Linux x86-64 program in a microVM
     Run(run::Arguments),
+    /// Tell what a program is, exports and imports, without running it
+    Inspect(inspect::Arguments),
     /// Tell whether this machine can run Ampoule, and how well
     Doctor(doctor::Arguments),
 }
@@ -37,6 +41,7 @@ enum Subcommands {
 fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Subcommands::Run(arguments) => run::run(arguments),
+        Subcommands::Inspect(arguments) => inspect::run(&arguments),
         Subcommands::Doctor(arguments) => doctor::run(&arguments),
     };
     ExitCode::from(code.unwrap_or_else(|error| {

@@ -12,6 +12,8 @@ pub(crate) struct Counts {
     unknown: Box<[bool; NUMBERS]>,
     /// Calls with a larger number.
     beyond: u64,
+    /// Nothing was counted yet.
+    clear: bool,
 }
 
 /// How often one system call was made.
@@ -28,10 +30,20 @@ pub struct SyscallCount {
 
 impl Counts {
     pub(super) fn new() -> Self {
-        Self { made: Box::new([0; NUMBERS]), unknown: Box::new([false; NUMBERS]), beyond: 0 }
+        Self { made: Box::new([0; NUMBERS]), unknown: Box::new([false; NUMBERS]), beyond: 0, clear: true }
+    }
+
+    /// Counts from zero again.
+    pub(crate) fn clear(&mut self) {
+        if !self.clear {
+            self.made.fill(0);
+            self.unknown.fill(false);
+            (self.beyond, self.clear) = (0, true);
+        }
     }
 
     pub(super) fn count(&mut self, number: u64) {
+        self.clear = false;
         match usize::try_from(number).ok().and_then(|number| self.made.get_mut(number)) {
             Some(count) => *count += 1,
             None => self.beyond += 1,

@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 
 use super::files::abi::AT_FDCWD;
+use super::files::{Object, Stream};
 use super::identity::{PROCESS, USER};
 use super::io::{At, milliseconds, span};
 use super::paths::{low, value};
@@ -46,6 +47,7 @@ impl Kernel<'_> {
         let number = registers.rax;
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
         self.process.counts.count(number);
+        self.process.waited = false;
         if number == RT_SIGRETURN {
             self.sys_rt_sigreturn()?;
         } else {
@@ -57,11 +59,32 @@ impl Kernel<'_> {
                     }
                     (-i64::from(errno.raw_os_error())).cast_unsigned()
                 }
-                Err(end) => return Err(end),
+                Err(end) => {
+                    let [first, ..] = arguments;
+                    self.process.waited = self.only_waits(number, first);
+                    return Err(end);
+                }
             };
             self.machine.set_result(result);
         }
         self.deliver_pending()
+    }
+
+    /// True if the last system call was cut short by the run's end before it had done anything: it can be served again.
+    pub(crate) fn can_serve_again(&self) -> bool {
+        self.process.waited
+    }
+
+    /// True if a system call that the run's end cuts short has done nothing yet: it waited.
+    fn only_waits(&self, number: u64, first: u64) -> bool {
+        match number {
+            POLL | PPOLL | NANOSLEEP | CLOCK_NANOSLEEP | FUTEX => true,
+            // What was done is done again, or not needed any more.
+            MMAP | MUNMAP | MPROTECT | MADVISE | BRK | GETRANDOM => true,
+            // What a stream gives, it gives at once: it was still waiting.
+            READ | READV => self.process.files.object(descriptor(first)) == Ok(Object::Stream(Stream::Stdin)),
+            _ => false,
+        }
     }
 
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply {

@@ -221,9 +221,11 @@ impl Kernel<'_> {
 
     /// Records a free range and gives its pages frames.
     fn map_range(&mut self, range: Range<u64>, attributes: Attributes) -> Reply {
-        self.process.memory.areas.insert(range.clone(), attributes).map_err(|_| Errno::NOMEM)?;
         if attributes.is_backed() && self.machine.populate(range.clone(), attributes.access, self.watch)?.is_err() {
-            self.process.memory.areas.remove(range).map_err(|_| Errno::NOMEM)?;
+            return Err(Errno::NOMEM.into());
+        }
+        if self.process.memory.areas.insert(range.clone(), attributes).is_err() {
+            self.machine.release(range, self.watch)?;
             return Err(Errno::NOMEM.into());
         }
         Ok(0)
@@ -254,8 +256,10 @@ impl Kernel<'_> {
         }
         let access = access(protection);
         let parts: Vec<_> = self.process.memory.areas.within(range.clone()).collect();
-        for (part, attributes) in parts {
-            self.watch.check()?;
+        for (index, (part, attributes)) in parts.into_iter().enumerate() {
+            if index > 0 {
+                self.watch.check()?;
+            }
             // With the access that it has: should the next step fail, area and pages still agree.
             if (Attributes { access, ..attributes }).is_backed()
                 && self.machine.populate(part.clone(), attributes.access, self.watch)?.is_err()

@@ -22,7 +22,7 @@ mod io;
 mod memory;
 mod names;
 mod paths;
-mod random;
+pub(crate) mod random;
 pub(crate) mod reply;
 mod sigframe;
 mod signals;
@@ -30,7 +30,7 @@ pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
 mod time;
-mod user;
+pub(crate) mod user;
 
 use self::counts::Counts;
 use self::files::{Files, InsertError, Quota};
@@ -65,6 +65,8 @@ pub(crate) struct Process {
     executable: Vec<u8>,
     open_files: u16,
     bias: u64,
+    /// The last system call was cut short by the run's end before it had done anything.
+    waited: bool,
 }
 
 /// What a process starts with.
@@ -128,6 +130,7 @@ impl Process {
             executable,
             open_files: start.open_files,
             bias: loaded.bias,
+            waited: false,
         })
     }
 

@@ -5,6 +5,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::Kernel;
 use super::reply::Reply;
+use crate::vm::error::HostError;
+use crate::vm::seam::HostCall;
 
 /// Bytes handed out at a time.
 const PIECE: usize = 4096;
@@ -24,6 +26,11 @@ pub(crate) fn fill(buf: &mut [u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Fills `seed` with random bytes, for a guest that is told them before it asks.
+pub(crate) fn fill_seed(seed: &mut [u8; 32]) -> Result<(), HostError> {
+    fill(seed).map_err(|errno| HostError::Call { call: HostCall::Random, source: errno.into() })
+}
+
 impl Kernel<'_> {
     pub(super) fn sys_getrandom(&mut self, address: u64, length: u64, flags: u64) -> Reply {
         if flags & !KNOWN_FLAGS != 0 {
@@ -32,7 +39,9 @@ impl Kernel<'_> {
         let length = length.min(super::user::MAX_TRANSFER);
         let mut done = 0;
         while done < length {
-            self.watch.check()?;
+            if done > 0 {
+                self.watch.check()?;
+            }
             let mut piece = [0; PIECE];
             let wanted = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
             let Some(piece) = piece.get_mut(..wanted) else { break };

@@ -96,8 +96,12 @@ impl Kernel<'_> {
 
     /// Delivers what is pending. Call before the program runs on.
     pub(crate) fn deliver_pending(&mut self) -> Result<(), Refusal> {
+        let mut delivered = 0_u32;
         while let Some(information) = self.process.signals.take_due() {
-            self.watch.check()?;
+            if delivered > 0 {
+                self.watch.check()?;
+            }
+            delivered = delivered.saturating_add(1);
             let signal = information.signal;
             match self.process.signals.action(signal).handler {
                 SIG_IGN => {}

@@ -36,7 +36,7 @@ fn host_clock(number: u64) -> Result<Option<ClockId>, Errno> {
 impl Kernel<'_> {
     fn now(&self, number: u64) -> Result<[u64; 2], Errno> {
         let Some(clock) = host_clock(number)? else {
-            let used = self.watch.cpu_used();
+            let used = self.watch.cpu_used_exactly();
             return Ok([used / SECOND, used % SECOND]);
         };
         let time = clock_gettime(clock);
@@ -83,7 +83,7 @@ impl Kernel<'_> {
     pub(super) fn sys_times(&mut self, to: u64) -> Reply {
         const TICK: Nanos = SECOND / 100;
         if to != 0 {
-            let used = self.watch.cpu_used() / TICK;
+            let used = self.watch.cpu_used_exactly() / TICK;
             self.write_words(to, &[used, 0, 0, 0])?;
         }
         Ok(clock::monotonic() / TICK)
@@ -118,7 +118,7 @@ impl Kernel<'_> {
         const CHILDREN: i32 = -1;
         const THREAD: i32 = 1;
         let used = match super::descriptor(who) {
-            SELF | THREAD => self.watch.cpu_used(),
+            SELF | THREAD => self.watch.cpu_used_exactly(),
             CHILDREN => 0,
             _ => return Err(Errno::INVAL.into()),
         };

@@ -58,7 +58,7 @@ impl Passage {
     /// Where `syscall` goes.
     pub(crate) fn entry(self) -> u64 {
         match (self.gate, self.bell) {
-            (Gate::User, _) => layout::USER_SYSCALL_GATE,
+            (Gate::User, _) => layout::CALL_GATE,
             (Gate::Supervisor, Bell::Out) => layout::SUPERVISOR_SYSCALL_GATE,
             (Gate::Supervisor, Bell::Vmcall) => layout::VMCALL_GATE,
             (Gate::Supervisor, Bell::Vmmcall) => layout::VMMCALL_GATE,
@@ -107,7 +107,11 @@ const VECTOR_DOUBLE_FAULT: u64 = 8;
 /// Writes descriptor tables and image into the kernel slot.
 pub(crate) fn install(memory: &mut GuestMemory, gate: Gate) -> Result<(), HostError> {
     memory.write(kernel_physical(layout::SUPERVISOR_CODE_PAGE), image::supervisor())?;
-    memory.write(kernel_physical(layout::USER_CODE_PAGE), image::user())?;
+    let user = match gate {
+        Gate::Supervisor => image::trampoline(),
+        Gate::User => image::user(),
+    };
+    memory.write(kernel_physical(layout::USER_CODE_PAGE), user)?;
     let page = kernel_physical(layout::DESCRIPTORS_PAGE);
     memory.write(page + GDT_OFFSET, &words(&gdt()))?;
     memory.write(page + TSS_OFFSET, &tss(gate))?;

@@ -9,6 +9,7 @@ use super::boot::{Bell, Gate, Passage};
 use crate::vm::error::HostError;
 use crate::vm::exit::Exit;
 use crate::vm::memory::GuestMemory;
+use crate::vm::posted::Posted;
 use crate::vm::vcpu::{Registers, Vcpu};
 
 /// Where the vCPU stopped.
@@ -38,8 +39,10 @@ pub(crate) struct Exception {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A Linux system call; its number and arguments are in the registers.
+    /// A system call, Linux's or Ampoule's; its number and arguments are in the registers.
     Syscall,
+    /// A store to the event page that KVM did not note down: it has no such ring, or it is full.
+    Posted(Posted),
     /// The payload took an exception.
     Exception(Exception),
     /// The same, but no handler can be told: its `in` is half done, and KVM would finish it over the handler's registers.
@@ -74,6 +77,8 @@ pub(crate) const PAGE_FAULT: u8 = 14;
 pub(crate) const UNDEFINED: u8 = 6;
 /// General protection.
 pub(crate) const GENERAL_PROTECTION: u8 = 13;
+/// A page fault's error code for a read at CPL3 of a page that is there.
+const READ_AT_CPL3: u64 = 1 | 1 << 2;
 /// Vectors that push an error code (Intel SDM vol. 3, table 6-1; AMD vol. 2, 8.2).
 const WITH_ERROR_CODE: u32 =
     1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
@@ -124,13 +129,31 @@ pub(super) fn decode(
                 _ => Decoded { event: Event::Exception(exception), stopped: Stopped::Gate, user: Some(registers) },
             }
         }
+        Exit::MmioWrite { address, len, data } if in_events(address) => Decoded {
+            event: Event::Posted(Posted { address, len, data }),
+            stopped: Stopped::Inside,
+            user: in_payload(&registers),
+        },
+        Exit::MmioRead { address, .. } if in_events(address) => ended(Event::Fatal(Exception {
+            vector: PAGE_FAULT,
+            error_code: READ_AT_CPL3,
+            address: Some(address - layout::EVENTS_BASE + layout::EVENTS),
+        })),
         Exit::Interrupted => {
-            let user = (registers.rip < layout::USER_END).then_some(registers);
-            Decoded { event: Event::Interrupted, stopped: Stopped::Inside, user }
+            Decoded { event: Event::Interrupted, stopped: Stopped::Inside, user: in_payload(&registers) }
         }
         Exit::Shutdown | Exit::InternalError { .. } => ended(Event::Crashed(exit)),
         _ => ended(Event::Broken(exit)),
     })
+}
+
+fn in_events(address: u64) -> bool {
+    (layout::EVENTS_BASE..layout::EVENTS_BASE + layout::PAGE_SIZE).contains(&address)
+}
+
+/// The registers, if they are the payload's and not the kernel's on the way back to it.
+fn in_payload(registers: &Registers) -> Option<Registers> {
+    (registers.rip < layout::USER_END).then_some(*registers)
 }
 
 fn in_gate(passage: Passage, rip: u64) -> bool {

@@ -1,5 +1,7 @@
 //! The floors: what this host's KVM costs before Ampoule does anything. Speed is quoted as a ratio to them.
 
+use std::io;
+use std::thread;
 use std::time::Duration;
 
 use ampoule_kernel::layout;
@@ -8,10 +10,11 @@ use super::Machine;
 use super::boot::Doorbell;
 use super::paging::{Access, Page};
 use super::probe::{HostProbe, map_page};
-use crate::vm::bare::{self, BareVm, Guest};
+use crate::vm::bare::{self, Answering, BareVm, Guest};
 use crate::vm::clock::{self, Nanos};
 use crate::vm::device::Device;
 use crate::vm::error::HostError;
+use crate::vm::seam::HostCall;
 
 /// One of the floors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +29,12 @@ pub enum Floor {
     FirstTouch,
     /// How much later than asked for a bare per-thread timer, set to 5 ms, stops a spinning bare VM.
     Overshoot,
+    /// A store of 8 bytes that KVM notes down instead of exiting, and reading it from KVM's ring: a bare VM makes many before one exit,
+    /// which is not counted. Where KVM has no such ring it is the exit that a store costs.
+    PostedWrite,
+    /// A round trip between two cores: one writes a cache line, the guest of a bare VM, spinning on the other, sees it and writes
+    /// another. Needs two CPUs.
+    PingPong,
 }
 
 /// What this host's KVM costs. Minima over many runs, but for the overshoot, which is a median.
@@ -40,6 +49,10 @@ pub struct Floors {
     pub first_touch: Duration,
     /// [`Floor::Overshoot`]
     pub overshoot: Duration,
+    /// [`Floor::PostedWrite`]
+    pub posted_write: Duration,
+    /// [`Floor::PingPong`]; none if this process may use one CPU only.
+    pub ping_pong: Option<Duration>,
 }
 
 /// Exits that are timed together.
@@ -52,6 +65,15 @@ const TOUCH_ROUNDS: usize = 10;
 const OVERSHOOT_ROUNDS: usize = 40;
 /// The limit that is overshot.
 const SPIN: Nanos = 5_000_000;
+/// Exits before each of which the stores are made.
+const STORE_EXITS: u32 = 20;
+const STORE_ROUNDS: usize = 20;
+/// Round trips that are timed together, and how often; the least time counts, for either core can be lent to others meanwhile.
+const TRIPS: u32 = 100;
+const TRIP_BATCHES: usize = 200;
+/// A machine that lends them out all the time gets no more batches than fit into this.
+const TRIP_TIME: Nanos = 500_000_000;
+const TRIP_ROUNDS: usize = 5;
 /// 64 MiB.
 const PAGES: u64 = 16_384;
 const CODE: u64 = layout::USER_START;
@@ -72,14 +94,16 @@ impl HostProbe {
             vm_life: self.least(Floor::VmLife, LIFE_ROUNDS)?,
             first_touch: self.least(Floor::FirstTouch, TOUCH_ROUNDS)?,
             overshoot: self.median(Floor::Overshoot, OVERSHOOT_ROUNDS)?,
+            posted_write: self.least(Floor::PostedWrite, STORE_ROUNDS)?,
+            ping_pong: if cpus() > 1 { Some(self.least(Floor::PingPong, TRIP_ROUNDS)?) } else { None },
         })
     }
 
     /// Measures one floor once, in a virtual machine made for it: between two measurements of something else, so that both see the same
-    /// noise. An exit and a first touch are the mean of a hundred and of a thousand.
+    /// noise. An exit, a first touch and a posted write are means of a hundred and more, a round trip is the least of many means.
     ///
     /// # Errors
-    /// As [`measure`](Self::measure).
+    /// As [`measure`](Self::measure), and for [`Floor::PingPong`] if this process may use one CPU only.
     pub fn measure_once(&self, floor: Floor) -> Result<Duration, HostError> {
         let device = Device::get()?;
         Ok(match floor {
@@ -87,6 +111,8 @@ impl HostProbe {
             Floor::VmLife => Duration::from_nanos(life(device)?),
             Floor::FirstTouch => Duration::from_nanos(touch(device, self)?) / TOUCH_PAGES,
             Floor::Overshoot => Duration::from_nanos(overshoot(device)?),
+            Floor::PostedWrite => Duration::from_nanos(stores(device)?) / (STORE_EXITS * u32::from(bare::STORES)),
+            Floor::PingPong => Duration::from_nanos(round_trips(device)?) / TRIPS,
         })
     }
 
@@ -153,6 +179,43 @@ fn overshoot(device: &Device) -> Result<Nanos, HostError> {
     vm.run_until(clock::monotonic() + SPIN)
 }
 
+/// [`STORE_EXITS`] times the stores, without the exits after them.
+fn stores(device: &Device) -> Result<Nanos, HostError> {
+    let mut vm = BareVm::new(device, bare::memory(Guest::Stores)?)?;
+    vm.note_stores(device)?;
+    vm.run_stores(&mut |_| {})?;
+    let from = clock::monotonic();
+    for _ in 0..STORE_EXITS {
+        vm.run_stores(&mut |_| {})?;
+    }
+    let taken = clock::monotonic() - from;
+    Ok(taken.saturating_sub(exits(device)? / u64::from(EXITS) * u64::from(STORE_EXITS)))
+}
+
+/// The least time of [`TRIPS`] round trips.
+fn round_trips(device: &Device) -> Result<Nanos, HostError> {
+    if cpus() < 2 {
+        let source = io::Error::new(io::ErrorKind::Unsupported, "a round trip between two CPUs, and there is one");
+        return Err(HostError::Call { call: HostCall::Thread, source });
+    }
+    let mut guest = Answering::start(BareVm::new(device, bare::memory(Guest::Answers)?)?)?;
+    let end = clock::monotonic().saturating_add(TRIP_TIME);
+    let mut least = Nanos::MAX;
+    for _ in 0..TRIP_BATCHES {
+        least = least.min(guest.round_trips(TRIPS)?);
+        if clock::monotonic() >= end {
+            break;
+        }
+    }
+    guest.end()?;
+    Ok(least)
+}
+
+/// CPUs that this process may use.
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,8 +223,9 @@ mod tests {
     #[test]
     fn every_floor_is_measured() {
         let floors = HostProbe::get().unwrap().measure().unwrap();
-        for floor in [floors.exit, floors.vm_life, floors.first_touch] {
+        for floor in [floors.exit, floors.vm_life, floors.first_touch, floors.posted_write] {
             assert!(!floor.is_zero(), "{floors:?}");
         }
+        assert_eq!(floors.ping_pong.is_some_and(|floor| !floor.is_zero()), cpus() > 1, "{floors:?}");
     }
 }

@@ -6,6 +6,7 @@
 //! space    ranges of pages: populate, protect, move, copy            event    an exit, as what it means for the payload
 //! floors   what this host costs before Ampoule does anything
 //! load     a program's segments                                     stack    argv, envp, auxv
+//! shared   what the host maps for the payload: gate, info page, events, ring, regions
 //! ```
 //!
 //! [`Machine`] keeps one thing straight above all: *where* the vCPU stopped. The payload's registers are the same to everyone above,
@@ -27,8 +28,11 @@ pub(crate) mod frames;
 pub(crate) mod load;
 pub(crate) mod paging;
 pub(crate) mod probe;
+pub(crate) mod shared;
 pub(crate) mod space;
 pub(crate) mod stack;
+
+use std::sync::Arc;
 
 use ampoule_kernel::layout;
 
@@ -37,9 +41,12 @@ use self::event::{Event, Exception, GENERAL_PROTECTION, Stopped, UNDEFINED};
 use self::frames::Frames;
 use self::paging::{Changes, PageTables};
 use self::probe::HostProbe;
+use self::shared::{NoRoom, SharedMappings};
 use crate::vm::device::Device;
 use crate::vm::error::HostError;
 use crate::vm::memory::{Geometry, GuestMemory};
+use crate::vm::posted::Posted;
+use crate::vm::shared::{RegionMemory, RingMemory};
 use crate::vm::shell::Shell;
 use crate::vm::vcpu::{Registers, Vcpu};
 
@@ -58,6 +65,8 @@ pub(crate) struct Machine {
     pub(crate) tables: PageTables,
     /// The payload's pages.
     pub(crate) frames: Frames,
+    /// What the host maps for the payload.
+    shared: SharedMappings,
     passage: Passage,
     stopped: Stopped,
     /// The payload's registers.
@@ -105,16 +114,14 @@ impl Machine {
 
     fn over(mut shell: Shell, geometry: Geometry, passage: Passage, nx: bool) -> Result<Self, HostError> {
         boot::install(&mut shell.memory, passage.gate)?;
-        let mut tables = PageTables::new(&mut shell.memory, geometry.table_pages, nx)?;
-        let mut frames = Frames::new(geometry.payload_pages);
-        if passage.gate == Gate::User {
-            // A limit too small for it is too small for any program, which is then told so when it is loaded.
-            let _ = tables.map_user_gate(&mut shell.memory, &mut frames)?;
-        }
+        let tables = PageTables::new(&mut shell.memory, geometry.table_pages, nx)?;
+        let frames = Frames::new(geometry.payload_pages);
+        let shared = SharedMappings::new(&mut shell.memory, nx)?;
         Ok(Self {
             shell,
             tables,
             frames,
+            shared,
             passage,
             stopped: Stopped::Fresh,
             user: Registers { rflags: FIXED_FLAGS, ..Registers::default() },
@@ -172,6 +179,51 @@ impl Machine {
         self.user.rax = value;
     }
 
+    /// Sets what one of Ampoule's own calls returns: RAX, RDI, RSI.
+    pub(crate) fn set_results(&mut self, [rax, rdi, rsi]: [u64; 3]) {
+        self.user.rax = rax;
+        self.user.rdi = rdi;
+        self.user.rsi = rsi;
+        // The gate that rings by a hypercall loads back RAX alone.
+        self.replaced |= self.passage.bell != Bell::Out;
+    }
+
+    /// Writes a word of the info page.
+    pub(crate) fn write_info(&mut self, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
+        self.shell.memory.write(layout::kernel_physical(layout::INFO_PAGE) + offset, bytes)
+    }
+
+    /// Opens the event page: stores to it are posted events from now on.
+    pub(crate) fn open_events(&mut self, device: &Device) -> Result<(), HostError> {
+        self.shell.open_events(device)?;
+        self.shared.open_events(&mut self.shell.memory)
+    }
+
+    /// Takes the events that were posted since the last time.
+    pub(crate) fn drain_posted(&mut self, take: &mut dyn FnMut(Posted)) {
+        self.shell.vcpu.drain_posted(take);
+    }
+
+    /// Maps a region for the payload; returns its address.
+    pub(crate) fn add_region(
+        &mut self,
+        device: &Device,
+        region: &Arc<RegionMemory>,
+    ) -> Result<Result<u64, NoRoom>, HostError> {
+        let Ok(offset) = self.shared.place_region(region.whole()) else { return Ok(Err(NoRoom)) };
+        self.shell.add_region(device, layout::REGIONS_BASE + offset, region)?;
+        self.shared.map_region(&mut self.shell.memory, offset, region.whole())?;
+        Ok(Ok(layout::REGIONS + offset))
+    }
+
+    /// Gives the payload the ring; an empty one, if it has it already.
+    pub(crate) fn open_ring(&mut self) -> Result<Arc<RingMemory>, HostError> {
+        let ring = self.shell.add_ring(layout::RING_BASE)?;
+        ring.clear();
+        self.shared.open_ring(&mut self.shell.memory)?;
+        Ok(ring)
+    }
+
     /// Replaces the payload's registers. Flags that a program cannot have are put right.
     pub(crate) fn set_registers(&mut self, registers: &Registers) -> Result<(), NotInUserHalf> {
         if registers.rip >= layout::USER_END {
@@ -220,9 +272,9 @@ impl Machine {
                 self.shell.memory.write_u64(saved, self.user.rax)?;
             }
             Stopped::Gate if !self.replaced => {
-                let mut registers = self.shell.vcpu.registers();
-                registers.rax = self.user.rax;
-                self.shell.vcpu.set_registers(&registers);
+                let registers = self.shell.vcpu.registers();
+                let Registers { rax, rdi, rsi, .. } = self.user;
+                self.shell.vcpu.set_registers(&Registers { rax, rdi, rsi, ..registers });
             }
             Stopped::Fresh => self.shell.vcpu.set_registers(&self.user),
             Stopped::Gate if self.passage.gate == Gate::User => self.shell.vcpu.set_registers(&self.user),

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use ampoule_kernel::layout::{
-    self, ARENA_PD_PAGE, EDIT_WORDS, KERNEL_PD_PAGE, KERNEL_PDPT_PAGE, KERNEL_PT_PAGE, PAGE_SIZE, TABLES_BASE,
-    TABLES_VIRTUAL, USER_END, USER_START, kernel_physical,
+    self, ARENA_PD_PAGE, EDIT_WORDS, KERNEL_PD_PAGE, KERNEL_PDPT_PAGE, KERNEL_PT_PAGE, PAGE_SIZE, SHARED_PDPT_PAGE,
+    TABLES_BASE, TABLES_VIRTUAL, USER_END, USER_START, kernel_physical,
 };
 
 use super::frames::{Frame, Frames};
@@ -24,21 +24,21 @@ use crate::vm::error::HostError;
 use crate::vm::memory::GuestMemory;
 
 /// Present.
-const PRESENT: u64 = 1;
+pub(super) const PRESENT: u64 = 1;
 /// Writable.
-const WRITE: u64 = 1 << 1;
+pub(super) const WRITE: u64 = 1 << 1;
 /// Accessible at CPL3.
-const USER: u64 = 1 << 2;
+pub(super) const USER: u64 = 1 << 2;
 /// Accessed and dirty, set by us so that nobody else has to.
-const ACCESSED_DIRTY: u64 = 1 << 5 | 1 << 6;
+pub(super) const ACCESSED_DIRTY: u64 = 1 << 5 | 1 << 6;
 /// A large page.
-const LARGE: u64 = 1 << 7;
+pub(super) const LARGE: u64 = 1 << 7;
 /// No execute. Reserved where the CPU has none.
-const NO_EXECUTE: u64 = 1 << 63;
+pub(super) const NO_EXECUTE: u64 = 1 << 63;
 /// Where the frame number is.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// An entry that leads to a table.
-const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED_DIRTY;
+pub(super) const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED_DIRTY;
 /// In the mirror only: the page has a frame although no access is allowed (`PROT_NONE`).
 const HELD: u64 = 1 << 9;
 
@@ -129,7 +129,7 @@ pub(crate) struct PageTables {
 }
 
 impl PageTables {
-    /// An empty address space with the kernel's half in place.
+    /// An empty address space with the kernel's half in place, and with what [`shared`](super::shared) maps.
     pub(crate) fn new(memory: &mut GuestMemory, arena_pages: u64, nx: bool) -> Result<Self, HostError> {
         let no_execute = if nx { NO_EXECUTE } else { 0 };
         let root = Table { entries: Box::new([0; 512]), used: 1 };
@@ -153,6 +153,7 @@ impl PageTables {
     fn write_kernel_half(&self, memory: &mut GuestMemory) -> Result<(), HostError> {
         const SUPERVISOR: u64 = PRESENT | ACCESSED_DIRTY;
         let table = |page| kernel_physical(page) | TABLE;
+        memory.write_u64(self.root() + 255 * 8, table(SHARED_PDPT_PAGE))?;
         memory.write_u64(self.root() + 256 * 8, table(KERNEL_PDPT_PAGE))?;
         memory.write_u64(kernel_physical(KERNEL_PDPT_PAGE), table(KERNEL_PD_PAGE))?;
         memory.write_u64(kernel_physical(KERNEL_PDPT_PAGE) + 8, table(ARENA_PD_PAGE))?;
@@ -171,23 +172,6 @@ impl PageTables {
             memory.write_u64(kernel_physical(ARENA_PD_PAGE) + index * 8, entry)?;
         }
         Ok(())
-    }
-
-    /// Maps the CPL3 syscall gate. The payload cannot change it: it lies beyond what [`Page`] can name.
-    pub(crate) fn map_user_gate(
-        &mut self,
-        memory: &mut GuestMemory,
-        frames: &mut Frames,
-    ) -> Result<Prepared, HostError> {
-        let page = Page(layout::USER_SYSCALL_GATE);
-        if let Err(error) = self.prepare(memory, frames, page)? {
-            return Ok(Err(error));
-        }
-        if let Some(table) = self.leaf(page) {
-            let entry = kernel_physical(layout::USER_CODE_PAGE) | PRESENT | USER | ACCESSED_DIRTY;
-            self.set(memory, table, page.index(0), entry)?;
-        }
-        Ok(Ok(()))
     }
 
     /// What is at `page`; a page without access may still hold its frame.

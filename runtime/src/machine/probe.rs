@@ -178,7 +178,14 @@ impl Tiny {
         registers.rip = CODE;
         // CODE is in the payload's half, so this cannot be refused.
         let _ = machine.set_registers(&registers);
-        let watch = Watch::begin(Budget { wall: patience, cpu: patience, cancel: Vec::new() })?;
+        let watch = Watch::begin(Budget {
+            wall: patience,
+            cpu: patience,
+            cancel: [None, None],
+            nudge: None,
+            pipes: true,
+            tick: None,
+        })?;
         machine.attach(watch.mask_inside())?;
         Ok(Self { machine, watch })
     }
@@ -216,6 +223,7 @@ impl Tiny {
                 Some(ProbeFailure::Exception { vector: exception.vector, rip })
             }
             Event::Crashed(exit) | Event::Broken(exit) => Some(ProbeFailure::Exit(exit.to_string())),
+            Event::Posted(_) => Some(ProbeFailure::Exit("a store to the event page".to_owned())),
             Event::Interrupted => Some(ProbeFailure::Hung),
         })
     }

@@ -40,10 +40,10 @@ struct Pace {
 
 impl Pace {
     fn step(&mut self, watch: &mut Watch) -> Result<(), Stop> {
+        self.pages = self.pages.wrapping_add(1);
         if self.pages.is_multiple_of(PACE) {
             watch.check()?;
         }
-        self.pages = self.pages.wrapping_add(1);
         Ok(())
     }
 }
@@ -251,6 +251,11 @@ impl Machine {
 
     /// The physical address behind `address` and how many bytes are left in its page, if the page allows it.
     fn translate(&self, address: u64, allowed: impl Fn(Access) -> bool) -> Option<(u64, usize)> {
+        if let Some(physical) = self.shared.region(address) {
+            let inside = PAGE_SIZE - address % PAGE_SIZE;
+            let access = Access { read: true, write: false, execute: false };
+            return allowed(access).then_some((physical, usize::try_from(inside).ok()?));
+        }
         let page = Page::containing(address)?;
         let mapped = self.tables.lookup(page).filter(|mapped| allowed(mapped.access))?;
         let offset = address - page.address();

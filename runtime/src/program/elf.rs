@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! 0        64            e_phoff
-//! ├ header ┤  …          ├ program headers ┤  …   bytes of PT_LOAD, PT_DYNAMIC …   section headers (symbols.rs only)
+//! ├ header ┤  …          ├ program headers ┤  …   bytes of PT_LOAD, PT_DYNAMIC …   section headers (sections.rs)
 //! ```
 
 use goblin::container::{Container, Ctx};

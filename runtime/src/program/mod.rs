@@ -6,8 +6,8 @@
 //! threads, and costs a pointer to clone.
 //!
 //! ```text
-//! path ── file ──▶ bytes ── elf ──▶ kind, program headers ── segments ──▶ Program ── symbols (on first use) ──▶ names
-//!         capped            for us? static?                  disjoint,
+//! path ── file ──▶ bytes ── elf ──▶ kind, program headers ── segments ──▶ Program ─┬ symbols (on first use) ──▶ names
+//!         capped            for us? static?                  disjoint,            └ interface (on first use) ──▶ exports, imports
 //!                                                            inside the user half
 //! ```
 //!
@@ -17,6 +17,8 @@
 mod elf;
 mod error;
 mod file;
+mod interface;
+mod sections;
 mod segments;
 mod symbols;
 #[cfg(test)]
@@ -28,6 +30,12 @@ use std::sync::{Arc, OnceLock};
 
 use elf::{Elf, PROGRAM_HEADER_BYTES};
 pub use error::{ElfField, ElfPart, ProgramError, SegmentFault};
+use interface::NoteSegment;
+pub(crate) use interface::unbounded;
+pub use interface::{
+    AbiVersion, Function, FunctionKind, Incompatibility, Incompatible, Interface, InterfaceError, NotePlace, Signature,
+    SignatureError, SignatureFault,
+};
 pub use segments::{Protection, Segment};
 pub use symbols::Symbol;
 use symbols::Symbols;
@@ -77,6 +85,8 @@ struct Inner {
     alignment: u64,
     bytes: Arc<Vec<u8>>,
     symbols: OnceLock<Symbols>,
+    notes: Vec<NoteSegment>,
+    interface: OnceLock<Result<Interface, InterfaceError>>,
 }
 
 /// The program headers as the program itself finds them, through its auxiliary vector.
@@ -139,10 +149,16 @@ impl Program {
         ProgramOptions::default()
     }
 
-    /// The file's name without its directories, or `program` if it came as bytes.
+    /// The file's name without its directories, or `program` if it came as bytes, unless [`ProgramOptions::name`] said otherwise.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn file_size(&self) -> u64 {
+        self.0.bytes.len() as u64
     }
 
     /// How it is linked.
@@ -171,6 +187,30 @@ impl Program {
     pub fn symbol_at(&self, address: u64) -> Option<Symbol<'_>> {
         let symbols = self.0.symbols.get_or_init(|| Symbols::parse(&self.0.bytes, &self.0.segments));
         symbols.resolve(&self.0.bytes, address)
+    }
+
+    /// What it exports and imports, as its notes tell: read by the first call, without running anything.
+    ///
+    /// A program that knows nothing of Ampoule has an empty interface.
+    ///
+    /// ```no_run
+    /// let program = ampoule::Program::from_file("plugin")?;
+    /// for export in program.interface()?.exports() {
+    ///     println!("{export}"); // score(name: string, n: u32) -> f64
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An [`InterfaceError`] that says which note is wrong, where it stands, and what to do about it. The program can be run all the same.
+    pub fn interface(&self) -> Result<&Interface, InterfaceError> {
+        let interface = self.0.interface.get_or_init(|| Interface::read(&self.0.bytes, &self.0.notes));
+        interface.as_ref().map_err(InterfaceError::clone)
+    }
+
+    /// Which value this is: the same for its clones, another for every other.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// The program headers, for the auxiliary vector.
@@ -204,9 +244,10 @@ impl fmt::Debug for Program {
 /// let just_in_time = Program::options().allow_write_execute(true);
 /// assert!(just_in_time.from_bytes(*b"still has to be a program").is_err());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProgramOptions {
     write_execute: bool,
+    name: Option<String>,
 }
 
 impl ProgramOptions {
@@ -215,6 +256,14 @@ impl ProgramOptions {
     #[must_use]
     pub fn allow_write_execute(mut self, allow: bool) -> Self {
         self.write_execute = allow;
+        self
+    }
+
+    /// What the program is called, in reports and as its own argument zero. Unless said otherwise it is the file's name, or `program` if it
+    /// comes as bytes.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -248,6 +297,7 @@ impl ProgramOptions {
         if !segments.iter().any(starts_in) {
             return Err(ProgramError::Entry { address: entry });
         }
+        let notes = NoteSegment::all(&headers);
         // Only what is loaded counts, as for Linux: PT_PHDR may claim any address.
         let size = u64::from(headers_count) * u64::from(PROGRAM_HEADER_BYTES);
         let headers = ProgramHeaders {
@@ -255,7 +305,7 @@ impl ProgramOptions {
             count: headers_count,
             entry_size: PROGRAM_HEADER_BYTES,
         };
-        let name = name.unwrap_or_else(|| "program".to_owned());
+        let name = self.name.or(name).unwrap_or_else(|| "program".to_owned());
         Ok(Program(Arc::new(Inner {
             name,
             kind,
@@ -265,6 +315,8 @@ impl ProgramOptions {
             alignment,
             bytes,
             symbols: OnceLock::new(),
+            notes,
+            interface: OnceLock::new(),
         })))
     }
 }

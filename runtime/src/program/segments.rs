@@ -26,7 +26,7 @@ use super::error::{ProgramError, SegmentFault};
 use super::{Kind, Program};
 
 /// Segments end below this: the last 4 GiB of the payload's half stay free for its stack and what is placed beside it.
-const SEGMENTS_END: u64 = 0x7fff_0000_0000;
+const SEGMENTS_END: u64 = 0x7f7f_0000_0000;
 
 const _: () = assert!(SEGMENTS_END.is_multiple_of(PAGE_SIZE) && SEGMENTS_END < USER_END, "see SEGMENTS_END");
 

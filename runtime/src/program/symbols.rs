@@ -18,11 +18,10 @@ use std::ops::Range;
 
 use goblin::elf::section_header::{SHT_DYNSYM, SHT_STRTAB, SHT_SYMTAB, SectionHeader};
 use goblin::elf::sym::{STB_GLOBAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, Sym, Symtab};
-use goblin::elf64::header::Header;
-use goblin::elf64::section_header::SIZEOF_SHDR;
 use goblin::elf64::sym::SIZEOF_SYM;
 
 use super::elf::{ELF64, part};
+use super::sections;
 use super::segments::Segment;
 
 /// Symbols of any type looked at, in the order of the file: 96 MiB of table.
@@ -75,7 +74,7 @@ type Name = u32;
 impl Symbols {
     /// The functions of `.symtab`, or of `.dynsym` if there are none. Empty if neither makes sense.
     pub(super) fn parse(bytes: &[u8], segments: &[Segment]) -> Self {
-        let sections = sections(bytes).unwrap_or_default();
+        let sections = sections::all(bytes);
         let table =
             |kind| Self::of_section(bytes, &sections, kind, segments).filter(|symbols| !symbols.spans.is_empty());
         table(SHT_SYMTAB).or_else(|| table(SHT_DYNSYM)).unwrap_or_default()
@@ -100,14 +99,6 @@ impl Symbols {
         let start = usize::try_from(names.sh_offset).ok()?;
         Some(Self { spans: flatten(functions.collect()), names: start..start.saturating_add(strings.len()) })
     }
-}
-
-/// The section headers, at most as many as 16 bits count.
-fn sections(bytes: &[u8]) -> Option<Vec<SectionHeader>> {
-    let header = Header::parse(bytes).ok().filter(|header| usize::from(header.e_shentsize) == SIZEOF_SHDR)?;
-    let count = usize::from(header.e_shnum);
-    let table = part(bytes, header.e_shoff, (count * SIZEOF_SHDR) as u64).filter(|table| !table.is_empty())?;
-    SectionHeader::parse_from(table, 0, count, ELF64).ok()
 }
 
 /// A function as its symbol tells it, ordered so that of two at one address the better comes first.

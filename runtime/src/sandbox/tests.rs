@@ -7,6 +7,7 @@ use crate::linux::streams::{Input, Output};
 use crate::trap::TrapCause;
 use crate::vm::error::HostError;
 use crate::vm::exit::Exit;
+use crate::vm::exit::ExitKind;
 use crate::vm::fake::{FakeVcpu, Step};
 use crate::vm::seam::fault;
 use crate::vm::vcpu::Registers;
@@ -58,6 +59,7 @@ fn streams() -> Streams {
         left: 1 << 20,
         bytes_in: 0,
         bytes_out: 0,
+        tail: None,
     }
 }
 
@@ -70,7 +72,7 @@ fn play(steps: Vec<Step>) -> Result<Outcome, RunError> {
 }
 
 fn stop(exit: Exit) -> Step {
-    Step { change: Box::new(|_| {}), exit }
+    Step { change: Box::new(|_| {}), posted: Vec::new(), exit }
 }
 
 const DOORBELL: Exit = Exit::PortOut { port: abi::SYSCALL_PORT as u16, size: 1, count: 1 };
@@ -79,8 +81,9 @@ const DOORBELL: Exit = Exit::PortOut { port: abi::SYSCALL_PORT as u16, size: 1, 
 fn syscall(number: u64, arguments: [u64; 3]) -> Step {
     let [rdi, rsi, rdx] = arguments;
     Step {
+        posted: Vec::new(),
         change: Box::new(move |registers| {
-            let rip = layout::USER_SYSCALL_GATE + layout::OUT_BYTES;
+            let rip = layout::CALL_GATE + layout::OUT_BYTES;
             *registers = Registers { rax: number, rdi, rsi, rdx, rcx: 0x40_0080, rip, ..*registers };
         }),
         exit: DOORBELL,
@@ -123,9 +126,12 @@ fn a_trap_doorbell_that_no_stub_rang_is_the_hosts_failure() {
 #[test]
 fn a_hypercall_where_that_doorbell_was_not_chosen_is_the_hosts_failure() {
     for number in [0, u64::from(abi::HYPERCALL_NUMBER), u64::MAX] {
-        for rip in [0x40_0000, layout::VMCALL_GATE, layout::USER_SYSCALL_GATE] {
-            let step =
-                Step { change: Box::new(move |registers| registers.rip = rip), exit: Exit::Hypercall { number } };
+        for rip in [0x40_0000, layout::VMCALL_GATE, layout::CALL_GATE] {
+            let step = Step {
+                change: Box::new(move |registers| registers.rip = rip),
+                posted: Vec::new(),
+                exit: Exit::Hypercall { number },
+            };
             assert!(matches!(play(vec![step]), Err(RunError::Host(HostError::Broken { .. }))), "{number}, {rip:#x}");
         }
     }
@@ -148,7 +154,7 @@ fn internal_error_is_a_trap_with_its_suberror() {
 fn mmio_hlt_fail_entry_memory_fault_efault_and_ehwpoison_are_the_hosts_failure_and_say_so() {
     for (exit, name) in [
         (Exit::MmioRead { address: 1, len: 8 }, "KVM_EXIT_MMIO"),
-        (Exit::MmioWrite { address: 1, len: 8 }, "KVM_EXIT_MMIO"),
+        (Exit::MmioWrite { address: 1, len: 8, data: [0; 8] }, "KVM_EXIT_MMIO"),
         (Exit::Halt, "KVM_EXIT_HLT"),
         (Exit::FailEntry { reason: 0x8000_0021, cpu: 3 }, "KVM_EXIT_FAIL_ENTRY"),
         (Exit::MemoryFault, "EFAULT"),

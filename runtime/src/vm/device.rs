@@ -55,11 +55,13 @@ pub struct Capability {
 }
 
 /// Each capability that is used, and whether it is needed.
-const CAPABILITIES: [(&str, u32, bool); 5] = [
+const CAPABILITIES: [(&str, u32, bool); 7] = [
     ("KVM_CAP_USER_MEMORY", kvm::KVM_CAP_USER_MEMORY, true),
     ("KVM_CAP_SYNC_REGS", kvm::KVM_CAP_SYNC_REGS, true),
     ("KVM_CAP_XSAVE", kvm::KVM_CAP_XSAVE, true),
     ("KVM_CAP_XCRS", kvm::KVM_CAP_XCRS, false),
+    ("KVM_CAP_READONLY_MEM", kvm::KVM_CAP_READONLY_MEM, false),
+    ("KVM_CAP_COALESCED_MMIO", kvm::KVM_CAP_COALESCED_MMIO, false),
     ("KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2", kvm::KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, false),
 ];
 
@@ -100,6 +102,17 @@ impl Device {
                 required,
             })
             .collect()
+    }
+
+    /// True if slots can be read-only.
+    pub(super) fn has_read_only_slots(&self) -> bool {
+        self.kvm.check_extension_raw(libc::c_ulong::from(kvm::KVM_CAP_READONLY_MEM)) > 0
+    }
+
+    /// Where the ring of coalesced stores is in a vCPU's mapping, in pages; none if this KVM has no such ring.
+    pub(super) fn posted_ring_page(&self) -> Option<i64> {
+        let page = self.kvm.check_extension_raw(libc::c_ulong::from(kvm::KVM_CAP_COALESCED_MMIO));
+        (page > 0).then_some(page.into())
     }
 
     pub(crate) fn features(&self) -> Features {

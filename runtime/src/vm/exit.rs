@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     /// The guest read where no slot is.
     MmioRead { address: u64, len: u32 },
     /// The guest wrote where no slot is.
-    MmioWrite { address: u64, len: u32 },
+    MmioWrite { address: u64, len: u32, data: [u8; 8] },
     /// A hypercall that KVM passes on.
     Hypercall { number: u64 },
     /// `hlt` at CPL0.
@@ -64,7 +64,7 @@ impl fmt::Display for Exit {
             }
             Self::PortIn { port, size, count } => write!(f, "KVM_EXIT_IO (in, port {port:#x}, {count} × {size} bytes)"),
             Self::MmioRead { address, len } => write!(f, "KVM_EXIT_MMIO (read of {len} bytes at {address:#x})"),
-            Self::MmioWrite { address, len } => write!(f, "KVM_EXIT_MMIO (write of {len} bytes at {address:#x})"),
+            Self::MmioWrite { address, len, .. } => write!(f, "KVM_EXIT_MMIO (write of {len} bytes at {address:#x})"),
             Self::Hypercall { number } => write!(f, "KVM_EXIT_HYPERCALL (number {number})"),
             Self::Halt => f.write_str("KVM_EXIT_HLT"),
             Self::Shutdown => f.write_str("KVM_EXIT_SHUTDOWN (triple fault)"),
@@ -102,6 +102,12 @@ pub enum ExitKind {
     Failure,
 }
 
+impl ExitKind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Port, Self::Mmio, Self::Hypercall, Self::Halt, Self::Shutdown, Self::Interrupted, Self::Failure];
+}
+
 /// Reads the exit out of `run`.
 pub(super) fn decode(run: &kvm::kvm_run) -> Exit {
     match run.exit_reason {
@@ -120,7 +126,7 @@ pub(super) fn decode(run: &kvm::kvm_run) -> Exit {
             if mmio.is_write == 0 {
                 Exit::MmioRead { address: mmio.phys_addr, len: mmio.len }
             } else {
-                Exit::MmioWrite { address: mmio.phys_addr, len: mmio.len }
+                Exit::MmioWrite { address: mmio.phys_addr, len: mmio.len, data: mmio.data }
             }
         }
         kvm::KVM_EXIT_HYPERCALL => {

@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 
 use super::error::HostError;
 use super::exit::Exit;
+use super::posted::Posted;
 use super::vcpu::{Registers, SystemRegisters, Vcpu, XSAVE_BYTES};
 
 /// What the fake does at one `run`: changes the registers, then stops for this reason.
 pub(crate) struct Step {
     pub(crate) change: Box<dyn FnOnce(&mut Registers) + Send>,
+    /// Stores that were posted before it stopped.
+    pub(crate) posted: Vec<Posted>,
     pub(crate) exit: Exit,
 }
 
@@ -18,6 +21,7 @@ pub(crate) struct FakeVcpu {
     registers: Registers,
     system: SystemRegisters,
     state: Box<[u8; XSAVE_BYTES]>,
+    posted: Vec<Posted>,
 }
 
 impl FakeVcpu {
@@ -27,6 +31,7 @@ impl FakeVcpu {
             registers: Registers::default(),
             system: SystemRegisters::default(),
             state: Box::new([0; XSAVE_BYTES]),
+            posted: Vec::new(),
         }
     }
 }
@@ -42,6 +47,7 @@ impl Vcpu for FakeVcpu {
         Ok(match self.steps.pop_front() {
             Some(step) => {
                 (step.change)(&mut self.registers);
+                self.posted.extend(step.posted);
                 step.exit
             }
             None => Exit::Halt,
@@ -76,6 +82,20 @@ impl Vcpu for FakeVcpu {
     fn set_extended_state(&mut self, state: &[u8; XSAVE_BYTES]) -> Result<(), HostError> {
         *self.state = *state;
         Ok(())
+    }
+
+    fn ticks_per_millisecond(&self) -> Option<u32> {
+        None
+    }
+
+    fn open_posted(&mut self, _ring_page: i64) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn drain_posted(&mut self, take: &mut dyn FnMut(Posted)) {
+        for posted in self.posted.drain(..) {
+            take(posted);
+        }
     }
 
     fn set_signal_mask(&mut self, _mask: u64) -> Result<(), HostError> {

@@ -19,13 +19,14 @@ const LOCK: &str = include_str!("../../../Cargo.lock");
 const SEAM: &str = include_str!("seam.rs");
 
 /// Where the tests are that the document names.
-const TESTS: [&str; 9] = [
+const TESTS: [&str; 10] = [
     include_str!("bare.rs"),
     include_str!("interface_tests.rs"),
     include_str!("watch.rs"),
     include_str!("../machine/probe.rs"),
     include_str!("../machine/tests.rs"),
     include_str!("../sandbox/tests.rs"),
+    include_str!("../../../tests/suites/events.rs"),
     include_str!("../../../tests/suites/hostile_instructions.rs"),
     include_str!("../../../tests/suites/limits.rs"),
     include_str!("../../../tests/suites/signals.rs"),

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::clock::{Nanos, timespec};
 use super::error::HostError;
+use super::process;
 use super::seam::{self, HostCall};
 
 /// Signals below SIGRTMIN are the C library's or have a meaning; the first few above are popular. 0: not chosen yet.
@@ -137,20 +138,23 @@ fn queue(thread: libc::pid_t, info: &SignalInfo) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Lets a timer of this process fire at `at` on `CLOCK_MONOTONIC`; 0 stops it.
-fn set_timer(timer: libc::timer_t, at: Nanos) -> io::Result<()> {
+/// Lets a timer of this process fire at `at` on `CLOCK_MONOTONIC`; 0 stops it. True if it was to fire and had not yet.
+fn set_timer(timer: libc::timer_t, at: Nanos) -> io::Result<bool> {
     let at = timespec(at);
     let spec = libc::itimerspec {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
         it_value: libc::timespec { tv_sec: at.tv_sec, tv_nsec: at.tv_nsec },
     };
-    // SAFETY: the kernel looks the timer up by its id, which it lives as long as its thread is in a run; it reads one itimerspec.
-    seam::check(unsafe { libc::timer_settime(timer, libc::TIMER_ABSTIME, &raw const spec, std::ptr::null_mut()) })?;
-    Ok(())
+    let mut before = spec;
+    // SAFETY: the kernel looks the timer up by its id, which it lives as long as its thread is in a run; it reads one itimerspec and
+    // writes another.
+    seam::check(unsafe { libc::timer_settime(timer, libc::TIMER_ABSTIME, &raw const spec, &raw mut before) })?;
+    Ok(before.it_value.tv_sec != 0 || before.it_value.tv_nsec != 0)
 }
 
 fn process() -> libc::pid_t {
-    rustix::process::getpid().as_raw_nonzero().get()
+    // The kernel's numbers are positive and fit.
+    process::current().cast_signed()
 }
 
 thread_local! {
@@ -218,22 +222,22 @@ impl ThreadTimer {
         Ok(())
     }
 
-    fn set(&self, at: Nanos) -> Result<(), HostError> {
+    fn set(&self, at: Nanos) -> Result<bool, HostError> {
         seam::call(HostCall::TimerSet, || set_timer(self.timer, at))
     }
 
-    /// Stops the timer if `run` was the last to arm it.
-    pub(super) fn disarm(&self, run: u64) {
-        if self.is_armed_by(run) {
-            self.stop();
-        }
+    /// Stops the timer if `run` was the last to arm it. True if it has certainly sent no kick.
+    pub(super) fn disarm(&self, run: u64) -> bool {
+        self.is_armed_by(run) && self.stop()
     }
 
     /// Stops the timer, whoever armed it; an outer run on this thread arms it again.
-    pub(super) fn stop(&self) {
+    ///
+    /// True if it had not fired: so it never will.
+    pub(super) fn stop(&self) -> bool {
         self.owner.set(0);
         // A timer that cannot be stopped fires once into the drain below or into a later run, which decides by the clock.
-        let _ = self.set(0);
+        self.set(0).is_ok_and(|left| left)
     }
 
     /// A descriptor that is readable while a kick is pending for the calling thread: signalfd(2).
@@ -262,22 +266,26 @@ impl Drop for ThreadTimer {
     }
 }
 
-/// The kick signal and SIGPIPE, blocked on this thread until drop; drop takes what is pending of ours away and restores the thread's
-/// mask.
+/// The kick signal, and SIGPIPE for runs that write to pipes, blocked on this thread until drop; drop takes what is pending of ours away
+/// and restores the thread's mask.
 #[derive(Debug)]
 pub(super) struct Blocked {
     id: ThreadId,
     before: libc::sigset_t,
-    /// A SIGPIPE was pending already: it is not ours to take away.
-    pipe_pending: bool,
+    /// SIGPIPE is blocked, and none was pending before: what is pending at the end is ours to take away.
+    takes_pipe: bool,
+    /// No kick can be pending.
+    quiet: Cell<bool>,
     /// Kicks that are not ours.
     foreign: RefCell<Vec<SignalInfo>>,
 }
 
 impl Blocked {
-    pub(super) fn new(id: ThreadId) -> Result<Self, HostError> {
+    pub(super) fn new(id: ThreadId, pipes: bool) -> Result<Self, HostError> {
         let mut set = only(id.signal);
-        add(&mut set, libc::SIGPIPE);
+        if pipes {
+            add(&mut set, libc::SIGPIPE);
+        }
         let mut before = empty();
         seam::call(HostCall::SignalMask, || {
             // SAFETY: both sets are initialised and live across the call.
@@ -287,27 +295,28 @@ impl Blocked {
             }
         })?;
         let mut pending = empty();
-        // SAFETY: the kernel writes one signal set.
-        unsafe { libc::sigpending(&raw mut pending) };
-        Ok(Self { id, before, pipe_pending: contains(&pending, libc::SIGPIPE), foreign: RefCell::default() })
+        if pipes {
+            // SAFETY: the kernel writes one signal set.
+            unsafe { libc::sigpending(&raw mut pending) };
+        }
+        let takes_pipe = pipes && !contains(&pending, libc::SIGPIPE);
+        Ok(Self { id, before, takes_pipe, quiet: Cell::new(false), foreign: RefCell::default() })
     }
 
     /// The mask for `KVM_RUN`: the thread's own and SIGPIPE, with the kick let in. Bit n - 1 is signal n.
     pub(super) fn mask_inside(&self) -> u64 {
-        let mut mask = 0;
-        for signal in 1..=64 {
-            // A SIGPIPE that is pending must not interrupt every entry.
-            let blocked = signal == libc::SIGPIPE || contains(&self.before, signal);
-            if signal != self.id.signal && blocked {
-                mask |= 1 << (signal - 1);
-            }
-        }
-        mask
+        // A SIGPIPE that is pending must not interrupt every entry.
+        (word(&self.before) | 1 << (libc::SIGPIPE - 1)) & !self.kick_bit()
     }
 
     /// The kick's bit in a 64-bit signal set.
     pub(super) fn kick_bit(&self) -> u64 {
         1 << (self.id.signal - 1)
+    }
+
+    /// Says that nobody has sent a kick that was not drained yet, nor will: the end need not look.
+    pub(super) fn set_quiet(&self) {
+        self.quiet.set(true);
     }
 
     /// Takes pending kicks away; true if one of them was ours. What is not ours is put back at the end.
@@ -331,8 +340,10 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        self.drain();
-        if !self.pipe_pending {
+        if !self.quiet.get() {
+            self.drain();
+        }
+        if self.takes_pipe {
             self.take(&only(libc::SIGPIPE));
         }
         for info in self.foreign.get_mut() {
@@ -386,6 +397,12 @@ fn add(set: &mut libc::sigset_t, signal: i32) {
     unsafe { libc::sigaddset(set, signal) };
 }
 
+/// The kernel's 64 signals of a set: bit n - 1 is signal n.
+fn word(set: &libc::sigset_t) -> u64 {
+    // SAFETY: the C library's set begins with the kernel's, eight bytes on x86-64, and is aligned for them.
+    unsafe { std::ptr::from_ref(set).cast::<u64>().read() }
+}
+
 fn contains(set: &libc::sigset_t, signal: i32) -> bool {
     // SAFETY: as above.
     unsafe { libc::sigismember(set, signal) == 1 }
@@ -408,9 +425,9 @@ mod tests {
     fn a_write_without_a_reader_leaves_no_sigpipe_behind() {
         let id = ThreadTimer::current().unwrap().id();
         // Blocked outside as well, so that what is left pending would be seen.
-        let _outer = Blocked::new(id).unwrap();
+        let _outer = Blocked::new(id, true).unwrap();
         {
-            let blocked = Blocked::new(id).unwrap();
+            let blocked = Blocked::new(id, true).unwrap();
             assert_eq!(blocked.mask_inside() >> (libc::SIGPIPE - 1) & 1, 1);
             let (reader, mut writer) = std::io::pipe().unwrap();
             drop(reader);
@@ -423,9 +440,9 @@ mod tests {
     #[test]
     fn somebody_elses_kick_is_kept_aside_and_put_back_at_the_end() {
         let id = ThreadTimer::current().unwrap().id();
-        let outer = Blocked::new(id).unwrap();
+        let outer = Blocked::new(id, true).unwrap();
         {
-            let blocked = Blocked::new(id).unwrap();
+            let blocked = Blocked::new(id, true).unwrap();
             // SAFETY: no memory is passed; the signal is blocked.
             unsafe { libc::syscall(libc::SYS_tgkill, process(), id.thread, id.signal) };
             assert!(pending(id.signal));
@@ -440,7 +457,7 @@ mod tests {
     #[test]
     fn a_threads_timer_can_be_fired_from_another_thread_and_is_ours() {
         let timer = ThreadTimer::current().unwrap();
-        let (id, blocked) = (timer.id(), Blocked::new(timer.id()).unwrap());
+        let (id, blocked) = (timer.id(), Blocked::new(timer.id(), true).unwrap());
         timer.arm(1, Nanos::MAX).unwrap();
         std::thread::spawn(move || fire(id)).join().unwrap();
         let began = std::time::Instant::now();

@@ -14,12 +14,14 @@
 
 use std::io;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use ampoule_kernel::layout;
 use vm_memory::VolatileSlice;
 
 use super::error::HostError;
 use super::seam::{self, HostCall};
+use super::shared::RegionMemory;
 
 /// One anonymous private mapping of the host's, unmapped on drop.
 #[derive(Debug)]
@@ -98,6 +100,8 @@ pub(crate) struct Slot {
 pub(crate) struct GuestMemory {
     mapping: Mapping,
     slots: [Slot; 3],
+    /// Read-only slots, each with where it starts.
+    regions: Vec<(u64, Arc<RegionMemory>)>,
     /// One bit for each payload page that the host wrote.
     written: Vec<u64>,
 }
@@ -116,7 +120,7 @@ impl GuestMemory {
             offset = usize::try_from(bytes).ok().and_then(|bytes| offset.checked_add(bytes)).ok_or_else(too_large)?;
         }
         let words = usize::try_from(geometry.payload_pages.div_ceil(64)).map_err(|_| too_large())?;
-        Ok(Self { mapping: Mapping::new(offset)?, slots, written: vec![0; words] })
+        Ok(Self { mapping: Mapping::new(offset)?, slots, regions: Vec::new(), written: vec![0; words] })
     }
 
     /// The slots, for KVM.
@@ -142,7 +146,10 @@ impl GuestMemory {
     /// # Errors
     /// [`HostError::OutOfRange`] if any byte lies outside the slot that holds the first one; `buf` is then unchanged.
     pub(crate) fn read(&self, start: u64, buf: &mut [u8]) -> Result<(), HostError> {
-        self.range(start, buf.len())?.copy_to(buf);
+        match self.range(start, buf.len()) {
+            Ok(slice) => slice.copy_to(buf),
+            Err(error) => self.region_range(start, buf.len()).ok_or(error)?.copy_to(buf),
+        };
         Ok(())
     }
 
@@ -174,6 +181,20 @@ impl GuestMemory {
             .ok()
             .and_then(|word| self.written.get(word))
             .is_some_and(|word| word >> (page % 64) & 1 == 1)
+    }
+
+    /// Lets [`read`](Self::read) find a region that is a slot from `base` on.
+    pub(super) fn attach_region(&mut self, base: u64, region: Arc<RegionMemory>) {
+        self.regions.push((base, region));
+    }
+
+    /// Regions attached.
+    pub(super) fn region_count(&self) -> usize {
+        self.regions.len()
+    }
+
+    fn region_range(&self, start: u64, len: usize) -> Option<VolatileSlice<'_>> {
+        self.regions.iter().find_map(|(base, region)| region.slice(start.checked_sub(*base)?, len))
     }
 
     fn range(&self, start: u64, len: usize) -> Result<VolatileSlice<'_>, HostError> {

@@ -5,12 +5,15 @@
 //! shell    VM + vCPU + slots: what a sandbox borrows while it runs
 //! bare     the least that is a virtual machine: what speed is measured against
 //! memory   the slots and the one way to touch them: checked copies
+//! shared   regions that many guests read, and the ring between a guest and host threads
+//! posted   stores that KVM notes down instead of exiting: posted events
 //! vcpu     registers and KVM_RUN; a trait, so that a fake can stand in
 //! exit     why KVM_RUN returned, as a value
 //! watch    the limits of one run: clocks, cancel, interruptible waiting
 //! kick     the per-thread timer and signal that end a run from outside
 //! cancel   the token that another thread holds
-//! clock    nanoseconds
+//! clock    nanoseconds; cpu: a thread's CPU time, not asked for too often
+//! process  which process this is: VMs do not survive a fork
 //! seam     every kernel call passes here and can fail on demand
 //! error    what can go wrong, typed
 //! ```
@@ -21,6 +24,7 @@
 pub(crate) mod bare;
 pub(crate) mod cancel;
 pub(crate) mod clock;
+mod cpu;
 pub(crate) mod device;
 pub(crate) mod error;
 pub(crate) mod exit;
@@ -30,7 +34,10 @@ pub(crate) mod fake;
 mod interface_tests;
 pub(crate) mod kick;
 pub(crate) mod memory;
+pub(crate) mod posted;
+pub(crate) mod process;
 pub(crate) mod seam;
+pub(crate) mod shared;
 pub(crate) mod shell;
 pub(crate) mod vcpu;
 pub(crate) mod watch;

@@ -24,6 +24,10 @@ pub enum HostCall {
     CreateVcpu,
     /// `KVM_ENABLE_CAP`
     EnableCapability,
+    /// `KVM_GET_TSC_KHZ`
+    GetTscKhz,
+    /// `KVM_REGISTER_COALESCED_MMIO`
+    RegisterCoalesced,
     /// `KVM_SET_CPUID2`
     SetCpuid,
     /// `KVM_SET_MSRS`
@@ -58,6 +62,8 @@ pub enum HostCall {
     Poll,
     /// `getrandom`
     Random,
+    /// `clone`, for a thread
+    Thread,
 }
 
 impl HostCall {
@@ -69,6 +75,8 @@ impl HostCall {
             Self::SupportedCpuid => "KVM_GET_SUPPORTED_CPUID",
             Self::CreateVm => "KVM_CREATE_VM",
             Self::SetMemory => "KVM_SET_USER_MEMORY_REGION",
+            Self::GetTscKhz => "KVM_GET_TSC_KHZ",
+            Self::RegisterCoalesced => "KVM_REGISTER_COALESCED_MMIO",
             Self::EnableCapability => "KVM_ENABLE_CAP",
             Self::CreateVcpu => "KVM_CREATE_VCPU",
             Self::SetCpuid => "KVM_SET_CPUID2",
@@ -88,6 +96,7 @@ impl HostCall {
             Self::SignalFd => "signalfd",
             Self::Poll => "ppoll",
             Self::Random => "getrandom",
+            Self::Thread => "clone",
         }
     }
 }

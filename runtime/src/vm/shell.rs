@@ -3,15 +3,26 @@
 //! A KVM virtual machine costs about a millisecond of its process's time over its life and taxes every address-space change while it
 //! lives, so shells are what gets bounded and, later, recycled. A sandbox owns one while it runs and nothing else of KVM's.
 
-use ampoule_kernel::abi;
-use kvm_bindings::{KVM_CAP_EXIT_HYPERCALL, kvm_enable_cap, kvm_userspace_memory_region};
-use kvm_ioctls::VmFd;
+use std::sync::Arc;
+
+use ampoule_kernel::{abi, layout, ring};
+use kvm_bindings::{KVM_CAP_EXIT_HYPERCALL, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region};
+use kvm_ioctls::{IoEventAddress, VmFd};
 
 use super::device::Device;
 use super::error::HostError;
 use super::memory::{Geometry, GuestMemory, Slot};
+use super::process;
 use super::seam::{self, HostCall};
+use super::shared::{RegionMemory, RingMemory};
 use super::vcpu::{KvmVcpu, SystemRegisters, Vcpu};
+
+/// KVM's number for the ring's slot: behind those of [`GuestMemory`].
+const RING_SLOT: u32 = 3;
+/// Slots before the regions'.
+const OWN_SLOTS: u32 = 4;
+/// Bytes of the event page.
+const EVENTS_BYTES: u32 = 4096;
 
 /// What a fresh vCPU is set up with.
 #[derive(Debug, Clone)]
@@ -35,6 +46,8 @@ pub(crate) struct Shell {
     vm: Option<VmFd>,
     /// The slots' memory.
     pub(crate) memory: GuestMemory,
+    /// The ring's, in shells that have one.
+    ring: Option<Arc<RingMemory>>,
     /// The process that made it: KVM serves no other.
     owner: u32,
 }
@@ -67,13 +80,13 @@ impl Shell {
             };
             seam::call(HostCall::EnableCapability, || vm.enable_cap(&capability))?;
         }
-        Ok(Self { vcpu: Box::new(vcpu), vm: Some(vm), memory, owner: std::process::id() })
+        Ok(Self { vcpu: Box::new(vcpu), vm: Some(vm), memory, ring: None, owner: process::current() })
     }
 
     /// A shell around a fake vCPU: memory without a VM.
     #[cfg(test)]
     pub(crate) fn fake(geometry: Geometry, vcpu: Box<dyn Vcpu>) -> Result<Self, HostError> {
-        Ok(Self { vcpu, vm: None, memory: GuestMemory::new(geometry)?, owner: std::process::id() })
+        Ok(Self { vcpu, vm: None, memory: GuestMemory::new(geometry)?, ring: None, owner: process::current() })
     }
 
     /// Takes the page-table slot away and puts it back: KVM forgets everything that it derived from page tables in it, and the host
@@ -85,10 +98,66 @@ impl Shell {
         set_slot(vm, &self.memory, &slot, slot.bytes)
     }
 
+    /// From now on stores to the event page are posted: found by [`Vcpu::drain_posted`], or exits where KVM cannot note them down.
+    pub(crate) fn open_events(&mut self, device: &Device) -> Result<(), HostError> {
+        let (Some(vm), Some(page)) = (&self.vm, device.posted_ring_page()) else { return Ok(()) };
+        let zone = IoEventAddress::Mmio(layout::EVENTS_BASE);
+        seam::call(HostCall::RegisterCoalesced, || vm.register_coalesced_mmio(zone, EVENTS_BYTES))?;
+        self.vcpu.open_posted(page)
+    }
+
+    /// Gives the guest `region`, read-only, from guest-physical `base` on.
+    pub(crate) fn add_region(
+        &mut self,
+        device: &Device,
+        base: u64,
+        region: &Arc<RegionMemory>,
+    ) -> Result<(), HostError> {
+        let number = OWN_SLOTS + u32::try_from(self.memory.region_count()).unwrap_or(u32::MAX - OWN_SLOTS);
+        // Attached first: should the call fail half done, the memory stays for as long as the VM.
+        self.memory.attach_region(base, Arc::clone(region));
+        let Some(vm) = &self.vm else { return Ok(()) };
+        let slot = kvm_userspace_memory_region {
+            slot: number,
+            flags: if device.has_read_only_slots() { KVM_MEM_READONLY } else { 0 },
+            guest_phys_addr: base,
+            memory_size: region.whole(),
+            userspace_addr: region.host_address(),
+        };
+        seam::call(HostCall::SetMemory, || {
+            // SAFETY: the range is a region's whole mapping, which `memory` now keeps until the VM is gone (field order), and no Rust
+            // reference into it exists. It is mapped read-only, so that no guest's write reaches it.
+            unsafe { vm.set_user_memory_region(slot) }
+        })
+    }
+
+    /// Gives the guest the ring, at guest-physical `base`; the same ring the next time.
+    pub(crate) fn add_ring(&mut self, base: u64) -> Result<Arc<RingMemory>, HostError> {
+        if let Some(ring) = &self.ring {
+            return Ok(Arc::clone(ring));
+        }
+        let ring = Arc::new(RingMemory::new()?);
+        self.ring = Some(Arc::clone(&ring));
+        let Some(vm) = &self.vm else { return Ok(ring) };
+        let slot = kvm_userspace_memory_region {
+            slot: RING_SLOT,
+            flags: 0,
+            guest_phys_addr: base,
+            memory_size: ring::RING_BYTES,
+            userspace_addr: ring.host_address(),
+        };
+        seam::call(HostCall::SetMemory, || {
+            // SAFETY: the range is the ring's whole mapping, which `self.ring` keeps until the VM is gone (field order); host threads
+            // reach it only through atomics and volatile copies.
+            unsafe { vm.set_user_memory_region(slot) }
+        })?;
+        Ok(ring)
+    }
+
     /// # Errors
     /// [`HostError::Forked`] in a process that inherited the shell.
     pub(crate) fn check_owner(&self) -> Result<(), HostError> {
-        let current = std::process::id();
+        let current = process::current();
         if current == self.owner { Ok(()) } else { Err(HostError::Forked { owner: self.owner, current }) }
     }
 }

@@ -17,6 +17,7 @@ use kvm_ioctls::VcpuFd;
 use super::device::Device;
 use super::error::HostError;
 use super::exit::{self, Exit};
+use super::posted::{Posted, PostedRing};
 use super::seam::{self, HostCall};
 
 /// General registers, as KVM has them.
@@ -65,6 +66,15 @@ pub(crate) trait Vcpu: Send + fmt::Debug {
     /// Replaces them. The kernel refuses what the CPU would refuse.
     fn set_extended_state(&mut self, state: &[u8; XSAVE_BYTES]) -> Result<(), HostError>;
 
+    /// Ticks of the guest's time-stamp counter in a millisecond; none if KVM does not tell.
+    fn ticks_per_millisecond(&self) -> Option<u32>;
+
+    /// From now on stores to coalesced zones are found by [`drain_posted`](Self::drain_posted), where KVM has such zones.
+    fn open_posted(&mut self, ring_page: i64) -> Result<(), HostError>;
+
+    /// Takes every store that was posted since the last time, oldest first.
+    fn drain_posted(&mut self, take: &mut dyn FnMut(Posted));
+
     /// The signals blocked inside `KVM_RUN`; bit n - 1 is signal n.
     fn set_signal_mask(&mut self, mask: u64) -> Result<(), HostError>;
 }
@@ -76,6 +86,7 @@ pub(super) struct KvmVcpu {
     /// The registers were replaced and KVM must be told.
     replaced: bool,
     mask: Option<u64>,
+    posted: Option<PostedRing>,
 }
 
 impl fmt::Debug for KvmVcpu {
@@ -96,7 +107,7 @@ impl KvmVcpu {
     pub(super) fn new(mut fd: VcpuFd, device: &Device) -> Result<Self, HostError> {
         seam::call(HostCall::SetCpuid, || fd.set_cpuid2(device.cpuid()))?;
         fd.get_kvm_run().kvm_valid_regs = u64::from(KVM_SYNC_X86_REGS);
-        Ok(Self { fd, registers: Registers::default(), replaced: true, mask: None })
+        Ok(Self { fd, registers: Registers::default(), replaced: true, mask: None, posted: None })
     }
 
     /// Writes model-specific registers.
@@ -198,6 +209,22 @@ impl Vcpu for KvmVcpu {
             // for a process that asked for dynamic features (arch_prctl ARCH_REQ_XCOMP_GUEST_PERM); Ampoule never does.
             unsafe { self.fd.set_xsave(&xsave) }
         })
+    }
+
+    fn ticks_per_millisecond(&self) -> Option<u32> {
+        seam::call(HostCall::GetTscKhz, || self.fd.get_tsc_khz()).ok().filter(|&ticks| ticks > 0)
+    }
+
+    fn open_posted(&mut self, ring_page: i64) -> Result<(), HostError> {
+        self.posted = Some(PostedRing::new(&self.fd, ring_page)?);
+        Ok(())
+    }
+
+    #[inline]
+    fn drain_posted(&mut self, take: &mut dyn FnMut(Posted)) {
+        if let Some(ring) = &mut self.posted {
+            ring.drain(take);
+        }
     }
 
     fn set_signal_mask(&mut self, mask: u64) -> Result<(), HostError> {

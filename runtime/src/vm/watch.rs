@@ -19,8 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
-use super::cancel::CancelToken;
+use super::cancel::{CancelToken, Nudge};
 use super::clock::{self, Nanos};
+use super::cpu;
 use super::error::HostError;
 use super::kick::{Blocked, ThreadTimer};
 use super::seam::{self, HostCall};
@@ -33,7 +34,13 @@ pub(crate) struct Budget {
     /// CPU time of the thread, from [`Watch::begin`] on.
     pub(crate) cpu: Nanos,
     /// Each of them ends the run from another thread.
-    pub(crate) cancel: Vec<CancelToken>,
+    pub(crate) cancel: [Option<CancelToken>; 2],
+    /// Interrupts it, and nothing more.
+    pub(crate) nudge: Option<Nudge>,
+    /// It may write to pipes, whose readers may be gone.
+    pub(crate) pipes: bool,
+    /// The guest is interrupted so often, whatever it does.
+    pub(crate) tick: Option<Nanos>,
 }
 
 /// Why a run must end now.
@@ -107,9 +114,12 @@ impl Watch {
     pub(crate) fn begin(budget: Budget) -> Result<Self, HostError> {
         static NEXT_RUN: AtomicU64 = AtomicU64::new(1);
         let timer = ThreadTimer::current()?;
-        let blocked = Blocked::new(timer.id())?;
-        for token in &budget.cancel {
+        let blocked = Blocked::new(timer.id(), budget.pipes)?;
+        for token in budget.cancel.iter().flatten() {
             token.watch(timer.id());
+        }
+        if let Some(nudge) = &budget.nudge {
+            nudge.watch(timer.id());
         }
         let began = clock::monotonic();
         Ok(Self {
@@ -118,7 +128,7 @@ impl Watch {
             blocked,
             run: NEXT_RUN.fetch_add(1, Ordering::Relaxed),
             began,
-            cpu_began: clock::thread_cpu(),
+            cpu_began: cpu::at(began),
             wall_deadline: began.saturating_add(budget.wall),
             cpu_check: began.saturating_add(budget.cpu),
             waited: 0,
@@ -154,7 +164,7 @@ impl Watch {
             return Err(Stop::Wall);
         }
         if now >= self.cpu_check {
-            let left = self.budget.cpu.saturating_sub(self.cpu_used());
+            let left = self.budget.cpu.saturating_sub(cpu::exactly().saturating_sub(self.cpu_began));
             if left == 0 {
                 return Err(Stop::Cpu);
             }
@@ -167,6 +177,7 @@ impl Watch {
     pub(crate) fn wait(&mut self, fds: &[(BorrowedFd<'_>, PollFlags)], until: Option<Nanos>) -> Result<Woken, Halted> {
         let from = clock::monotonic();
         let result = self.wait_until(fds, until);
+        cpu::slept();
         self.waited = self.waited.saturating_add(clock::monotonic().saturating_sub(from));
         result
     }
@@ -203,14 +214,34 @@ impl Watch {
         }
     }
 
+    /// Wall time that is left.
+    pub(crate) fn wall_left(&self) -> Nanos {
+        self.wall_deadline.saturating_sub(clock::monotonic())
+    }
+
+    /// When the wall time is over, on `CLOCK_MONOTONIC`.
+    pub(crate) fn wall_deadline(&self) -> Nanos {
+        self.wall_deadline
+    }
+
+    /// True once one of the run's tokens was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.budget.cancel.iter().flatten().any(CancelToken::is_cancelled)
+    }
+
     /// Wall time since the run began.
     pub(crate) fn wall_used(&self) -> Nanos {
         clock::monotonic().saturating_sub(self.began)
     }
 
-    /// CPU time of this thread since the run began.
+    /// CPU time of this thread since the run began: what the program is told, and never less than before.
+    pub(crate) fn cpu_used_exactly(&self) -> Nanos {
+        cpu::exactly().saturating_sub(self.cpu_began)
+    }
+
+    /// CPU time of this thread since the run began, to a quarter of a millisecond.
     pub(crate) fn cpu_used(&self) -> Nanos {
-        clock::thread_cpu().saturating_sub(self.cpu_began)
+        cpu::at(clock::monotonic()).saturating_sub(self.cpu_began)
     }
 
     /// Wall time spent waiting in the host.
@@ -220,6 +251,9 @@ impl Watch {
 
     fn arm(&self) -> Result<(), HostError> {
         let mut at = self.wall_deadline.min(self.cpu_check);
+        if let Some(tick) = self.budget.tick {
+            at = at.min(clock::monotonic().saturating_add(tick));
+        }
         if self.cut_short >= PATIENCE {
             at = at.min(clock::monotonic().saturating_add(SLICE));
         }
@@ -227,22 +261,21 @@ impl Watch {
         // A cancel may have fired the timer just before (`kick::send`).
         if self.is_cancelled() { self.timer.arm(self.run, 0) } else { Ok(()) }
     }
-
-    fn is_cancelled(&self) -> bool {
-        self.budget.cancel.iter().any(CancelToken::is_cancelled)
-    }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        for token in &self.budget.cancel {
+        for token in self.budget.cancel.iter().flatten() {
             token.unwatch(self.timer.id());
+        }
+        if let Some(nudge) = &self.budget.nudge {
+            nudge.unwatch(self.timer.id());
         }
         // From here on nobody sends a kick. A cancel may have fired the timer although this run had not armed it (`kick::send`).
         if self.is_cancelled() {
             self.timer.stop();
-        } else {
-            self.timer.disarm(self.run);
+        } else if self.timer.disarm(self.run) && self.budget.nudge.is_none() {
+            self.blocked.set_quiet();
         }
     }
 }
@@ -254,7 +287,7 @@ mod tests {
     const FOREVER: Nanos = Nanos::MAX;
 
     fn budget(wall: Nanos, cpu: Nanos, cancel: Option<&CancelToken>) -> Budget {
-        Budget { wall, cpu, cancel: cancel.cloned().into_iter().collect() }
+        Budget { wall, cpu, cancel: [cancel.cloned(), None], nudge: None, pipes: true, tick: None }
     }
 
     #[test]

@@ -146,7 +146,8 @@ mod tests {
     use crate::vm::watch::Budget;
 
     fn watch(wall: Nanos) -> Watch {
-        Watch::begin(Budget { wall, cpu: Nanos::MAX, cancel: Vec::new() }).unwrap()
+        Watch::begin(Budget { wall, cpu: Nanos::MAX, cancel: [None, None], nudge: None, pipes: true, tick: None })
+            .unwrap()
     }
 
     #[test]
@@ -180,8 +181,15 @@ mod tests {
         let (_reader, writer) = std::io::pipe().unwrap();
         let mut file = HostFile::own_pipe(writer.into()).unwrap();
         let token = CancelToken::new();
-        let mut watch =
-            Watch::begin(Budget { wall: Nanos::MAX, cpu: Nanos::MAX, cancel: vec![token.clone()] }).unwrap();
+        let mut watch = Watch::begin(Budget {
+            wall: Nanos::MAX,
+            cpu: Nanos::MAX,
+            cancel: [Some(token.clone()), None],
+            nudge: None,
+            pipes: true,
+            tick: None,
+        })
+        .unwrap();
         let other = std::thread::spawn(move || token.cancel());
         let refused = file.write(&vec![0; 1 << 20], &mut watch).unwrap_err();
         assert!(matches!(refused, Refusal::End(End::Cancelled)));

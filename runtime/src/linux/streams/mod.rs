@@ -4,10 +4,12 @@
 //! a program that prints without end reaches its limit, whatever the other end does.
 
 pub(crate) mod host_file;
+mod tail;
 
 use std::sync::Arc;
 
 use host_file::HostFile;
+pub(crate) use tail::SharedTail;
 
 use super::files::Stream;
 use super::reply::Refusal;
@@ -48,9 +50,29 @@ pub(crate) struct Streams {
     pub(crate) bytes_in: u64,
     /// Bytes written.
     pub(crate) bytes_out: u64,
+    /// The end of stderr, if it is kept.
+    pub(crate) tail: Option<SharedTail>,
 }
 
 impl Streams {
+    /// From now on the end of what is written to stderr is kept.
+    pub(crate) fn keep_tail(&mut self) -> SharedTail {
+        self.tail.insert(SharedTail::default()).clone()
+    }
+
+    /// True if an output is a file of the host's, perhaps a pipe.
+    pub(crate) fn has_files(&self) -> bool {
+        matches!((&self.output, &self.error), (Output::File(_), _) | (_, Output::File(_)))
+    }
+
+    /// Begins another run that may write `left` bytes.
+    pub(crate) fn begin(&mut self, left: u64) {
+        (self.left, self.bytes_in, self.bytes_out) = (left, 0, 0);
+        if let Some(tail) = &self.tail {
+            tail.clear();
+        }
+    }
+
     /// Reads into `buf`; 0 is the end.
     pub(crate) fn read(&mut self, buf: &mut [u8], watch: &mut Watch) -> Result<usize, Refusal> {
         let count = match &mut self.input {
@@ -83,6 +105,9 @@ impl Streams {
             }
             Output::File(file) => file.write(fits, watch)?,
         };
+        if let (Stream::Stderr, Some(tail)) = (stream, &self.tail) {
+            tail.push(fits.get(..count).unwrap_or_default());
+        }
         self.left -= count as u64;
         self.bytes_out += count as u64;
         if allowed < bytes.len() && count == allowed {

@@ -261,7 +261,7 @@ fn nothing_can_be_mapped_outside_the_payloads_half() {
         (0, Errno::PERM),
         (USER_START - PAGE_SIZE, Errno::PERM),
         (USER_END, Errno::NOMEM),
-        (layout::USER_SYSCALL_GATE, Errno::NOMEM),
+        (layout::CALL_GATE, Errno::NOMEM),
         (layout::KERNEL_VIRTUAL, Errno::NOMEM),
         (layout::TABLES_VIRTUAL, Errno::NOMEM),
         (u64::MAX - PAGE_SIZE + 1, Errno::NOMEM),
@@ -270,7 +270,7 @@ fn nothing_can_be_mapped_outside_the_payloads_half() {
         assert_eq!(map(&mut rig, at, pages(1), RW, FIXED), failed(errno), "{at:#x}");
     }
     for call in [MUNMAP, MPROTECT, MADVISE] {
-        for at in [layout::USER_SYSCALL_GATE, layout::KERNEL_VIRTUAL, USER_END - PAGE_SIZE] {
+        for at in [layout::CALL_GATE, layout::KERNEL_VIRTUAL, USER_END - PAGE_SIZE] {
             let third = if call == MADVISE { DONTNEED } else { RW };
             assert!(rig.call(call, &[at, pages(2), third]) < 0, "{call} {at:#x}");
         }
@@ -321,8 +321,7 @@ fn a_handler_returns_to_where_the_program_was() {
 
 #[test]
 fn a_forged_frame_with_an_instruction_pointer_outside_the_payloads_half_is_a_segmentation_fault() {
-    for rip in
-        [USER_END, layout::USER_SYSCALL_GATE, 1 << 47, 1 << 63, layout::EDITOR, layout::RESUME, layout::STUBS, u64::MAX]
+    for rip in [USER_END, layout::CALL_GATE, 1 << 47, 1 << 63, layout::EDITOR, layout::RESUME, layout::STUBS, u64::MAX]
     {
         let (mut rig, frame) = in_handler();
         rig.put_words(frame + frame::RIP, &[rip]);
@@ -401,7 +400,7 @@ fn a_frame_that_has_no_room_ends_the_run_and_writes_nothing_elsewhere() {
 
 #[test]
 fn a_handler_or_restorer_in_the_kernels_half_is_never_gone_to() {
-    for handler in [layout::USER_SYSCALL_GATE, layout::EDITOR, 1 << 63, u64::MAX, 1 << 47] {
+    for handler in [layout::CALL_GATE, layout::EDITOR, 1 << 63, u64::MAX, 1 << 47] {
         let mut rig = rig();
         let registers = Registers { rsp: memory::STACK_TOP - 8192, rip: TEXT, ..*rig.machine.registers() };
         rig.machine.set_registers(&registers).unwrap();
@@ -497,7 +496,7 @@ fn vectors_of_enormous_length_move_what_is_there() {
 #[test]
 fn no_page_of_the_program_is_where_only_the_host_may_map() {
     // The gate's page cannot even be named.
-    assert_eq!(Page::containing(layout::USER_SYSCALL_GATE), None);
+    assert_eq!(Page::containing(layout::CALL_GATE), None);
     assert_eq!(Page::containing(USER_END), None);
     assert_eq!(Page::containing(USER_START - 1), None);
 }

@@ -45,14 +45,15 @@ struct Rig {
 const STOPS: usize = 4096;
 
 fn watch(wall: Nanos) -> Watch {
-    Watch::begin(Budget { wall, cpu: u64::MAX, cancel: Vec::new() }).unwrap()
+    Watch::begin(Budget { wall, cpu: u64::MAX, cancel: [None, None], nudge: None, pipes: true, tick: None }).unwrap()
 }
 
 impl Rig {
     fn new(pages: u64) -> Self {
         let in_gate = |_| Step {
+            posted: Vec::new(),
             change: Box::new(|registers: &mut Registers| {
-                registers.rip = layout::USER_SYSCALL_GATE + layout::OUT_BYTES;
+                registers.rip = layout::CALL_GATE + layout::OUT_BYTES;
                 registers.rcx = TEXT + 0xf0;
             }),
             exit: Exit::PortOut { port: u16::from(ampoule_kernel::abi::SYSCALL_PORT), size: 1, count: 1 },
@@ -77,6 +78,7 @@ impl Rig {
             left: u64::MAX,
             bytes_in: 0,
             bytes_out: 0,
+            tail: None,
         };
         Kernel { process: &mut process, machine: &mut machine, watch: &mut watch, streams: &mut streams }
             .start(&loaded, &start)

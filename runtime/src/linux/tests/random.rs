@@ -54,7 +54,7 @@ fn interesting(random: &mut Random) -> u64 {
         memory::STACK_TOP - memory::STACK_BYTES - 256 * page,
         USER_START,
         USER_END,
-        layout::USER_SYSCALL_GATE,
+        layout::CALL_GATE,
         layout::KERNEL_VIRTUAL,
         layout::TABLES_VIRTUAL,
         1 << 30,

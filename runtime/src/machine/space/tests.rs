@@ -17,7 +17,8 @@ fn machine(pages: u64) -> Machine {
 }
 
 fn watch() -> Watch {
-    Watch::begin(Budget { wall: u64::MAX, cpu: u64::MAX, cancel: Vec::new() }).unwrap()
+    Watch::begin(Budget { wall: u64::MAX, cpu: u64::MAX, cancel: [None, None], nudge: None, pipes: true, tick: None })
+        .unwrap()
 }
 
 /// Mapped pages with what they allow. Checks the account on the way.

@@ -1,9 +1,14 @@
 //! ELF files made by hand: every field can be set to what no linker would write.
 
+use ampoule_kernel::note::NAME;
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_DYNAMIC, PT_LOAD};
 
 pub(crate) const TEXT: u64 = 0x40_1000;
 pub(crate) const DATA: u64 = 0x40_3008;
+/// Where notes lie in the file, if there are any.
+pub(crate) const NOTES: u64 = 0x8000;
+/// The program header of the notes.
+pub(crate) const NOTES_INDEX: usize = 5;
 
 /// One program header.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +65,8 @@ pub(crate) struct Elf {
     pub(crate) symbols: Vec<Symbol>,
     /// 2 for `.symtab`, 11 for `.dynsym`.
     pub(crate) symbol_section: u32,
+    /// Written at [`NOTES`].
+    pub(crate) notes: Vec<u8>,
 }
 
 impl Elf {
@@ -105,6 +112,7 @@ impl Elf {
             dynamic: Vec::new(),
             symbols: Vec::new(),
             symbol_section: 2,
+            notes: Vec::new(),
         }
     }
 
@@ -123,6 +131,14 @@ impl Elf {
         let at = Header { kind: PT_DYNAMIC, offset: 0x2800, file_size: size, ..Header::zeros(0x3800, size) };
         self.headers.push(at);
         self
+    }
+
+    /// With a segment of notes.
+    pub(crate) fn with_notes(mut self, notes: &[u8]) -> Self {
+        self.notes = notes.to_vec();
+        self.with(NOTES_INDEX, |header| {
+            (header.offset, header.file_size, header.alignment) = (NOTES, notes.len() as u64, 4);
+        })
     }
 
     /// Changes program header `index`; 1 is the text, 2 the data.
@@ -155,6 +171,10 @@ impl Elf {
         if sections != 0 {
             self.add_sections(&mut bytes);
         }
+        if !self.notes.is_empty() {
+            bytes.resize(NOTES.try_into().unwrap(), 0);
+            bytes.extend(&self.notes);
+        }
         bytes
     }
 
@@ -182,4 +202,34 @@ impl Elf {
         bytes.extend(table);
         bytes.extend(names);
     }
+}
+
+/// A note, aligned to 4.
+pub(crate) fn note(owner: &[u8], kind: u32, description: &[u8]) -> Vec<u8> {
+    let sizes = [owner.len(), description.len()].map(|size| u32::try_from(size).unwrap().to_le_bytes());
+    let mut bytes = [sizes.as_flattened(), &kind.to_le_bytes(), owner].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(description);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// A note of Ampoule's: of ABI 1.0, with this text.
+pub(crate) fn function(kind: u32, text: &str) -> Vec<u8> {
+    note(&NAME, kind, &[&[1, 0, 0, 0], text.as_bytes()].concat())
+}
+
+/// Adds two sections at the end of a file without any: their names, and one that lies at `offset`.
+pub(crate) fn add_section(bytes: &mut Vec<u8>, name: &str, kind: u32, offset: u64, size: u64) {
+    let names = [b"\0", name.as_bytes(), b"\0"].concat();
+    let names_offset = bytes.len() as u64;
+    bytes.extend(&names);
+    let table = bytes.len() as u64;
+    for (name, kind, offset, size) in [(0_u32, 3, names_offset, names.len() as u64), (1, kind, offset, size)] {
+        bytes.extend(name.to_le_bytes());
+        bytes.extend(u32::to_le_bytes(kind));
+        bytes.extend([0, 0, offset, size, 0, 4, 0].map(u64::to_le_bytes).as_flattened());
+    }
+    bytes[40..48].copy_from_slice(&table.to_le_bytes());
+    bytes[60..64].copy_from_slice(&[2, 0, 0, 0]);
 }

@@ -1,8 +1,13 @@
 //! Promises of [`Program`] that cross its files, on ELF files made by hand.
 
 mod builder;
+mod interface;
+mod interface_properties;
+mod notes;
 mod properties;
+mod replace;
 mod segments;
+mod signatures;
 mod symbols;
 mod verdicts;
 

@@ -23,7 +23,7 @@ fn keeps_its_promises(program: &Program, allow_write_execute: bool) {
         assert!(allow_write_execute || !(write && execute));
         (free, size) = (pages.end, size + (pages.end - pages.start));
     }
-    assert!(free <= 0x7fff_0000_0000 && size <= PAYLOAD_MAX_BYTES);
+    assert!(free <= 0x7f7f_0000_0000 && size <= PAYLOAD_MAX_BYTES);
     assert!(program.kind() == Kind::Static || free - segments[0].pages().start <= PAYLOAD_MAX_BYTES);
     assert!((free - PAGE_SIZE + 1..=free).contains(&program.highest_address()));
     assert!(
@@ -66,7 +66,7 @@ fn edge() -> impl Strategy<Value = u64> {
         around(0),
         around(0x40_0000),
         around(0x40_1000),
-        around(0x7fff_0000_0000),
+        around(0x7f7f_0000_0000),
         (0_u64..0x800).prop_map(|page| page << 12),
     ]
 }

@@ -85,7 +85,7 @@ fn a_segment_at_another_offset_into_its_page_than_in_the_file_is_refused() {
 
 #[test]
 fn a_segment_outside_the_addresses_of_a_program_is_refused() {
-    let end = 0x7fff_0000_0000;
+    let end = 0x7f7f_0000_0000;
     for address in [0x8, 0xf008, end + 8, end - 0x2000 + 8, USER_END + 8, 1 << 63 | 8, !0xfff | 8, !0x1fff | 8] {
         let elf = Elf::program().with(2, |data| data.address = address);
         assert_eq!(fault(&elf, 2), SegmentFault::OutsideMemory { start: USER_START, end });

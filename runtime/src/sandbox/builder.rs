@@ -1,0 +1,258 @@
+//! What a sandbox is made with.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use ampoule_kernel::call::{self, info};
+
+use super::core::{Answer, Core, Driven, MappedRegion, Parts};
+use super::error::SandboxError;
+use super::halt::Halt;
+use super::imports::Imports;
+use super::instance::Sandbox;
+use super::log::{LogLevel, LogListener, LogRecord, LogSink, forward};
+use super::region::Region;
+use super::run;
+use super::session::{Session, Used};
+use crate::channel::posted::{EventQueue, Events, Overflow, queue};
+use crate::command::Command;
+use crate::error::RunError;
+use crate::limits::{Call, Limits};
+use crate::linux::streams::SharedTail;
+use crate::machine::Machine;
+use crate::machine::probe::HostProbe;
+use crate::program::Program;
+use crate::stdio::Stdio;
+use crate::vm::device::Device;
+use crate::vm::watch::Watch;
+
+/// What a [`Sandbox`] is made with: [`Sandbox::builder`].
+///
+/// Streams are null unless said otherwise, and everything else is as for a [`Command`].
+#[derive(Debug)]
+pub struct SandboxBuilder<T> {
+    program: Program,
+    imports: Imports<T>,
+    command: Command,
+    regions: BTreeMap<String, Region>,
+    events: Option<EventQueue>,
+    log: LogSink,
+}
+
+impl<T> SandboxBuilder<T> {
+    pub(super) fn new(program: &Program, imports: &Imports<T>) -> Self {
+        Self {
+            program: program.clone(),
+            imports: imports.clone(),
+            command: Command::new(program),
+            regions: BTreeMap::new(),
+            events: None,
+            log: LogSink::new(Some(LogLevel::Info), forward()),
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Puts a file into the program's in-memory file system.
+    #[must_use]
+    pub fn file(mut self, path: impl AsRef<OsStr>, content: impl Into<Vec<u8>>) -> Self {
+        self.command.file(path, content);
+        self
+    }
+
+    /// What stdin is.
+    #[must_use]
+    pub fn stdin(mut self, stdin: Stdio) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
+    /// What stdout is. [`Stdio::piped`] is null here: give the writing end of a pipe of your own.
+    #[must_use]
+    pub fn stdout(mut self, stdout: Stdio) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    /// What stderr is, as [`stdout`](Self::stdout). Its last 4 KiB are kept for error messages in any case.
+    #[must_use]
+    pub fn stderr(mut self, stderr: Stdio) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
+    /// What the program may hold.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.command.limits(limits);
+        self
+    }
+
+    /// What the run to the program's `serve` may use.
+    #[must_use]
+    pub fn call(mut self, call: Call) -> Self {
+        self.command.call(call);
+        self
+    }
+
+    /// Shares a region with the program, under a name.
+    #[must_use]
+    pub fn region(mut self, name: &str, region: &Region) -> Self {
+        self.regions.insert(name.to_owned(), region.clone());
+        self
+    }
+
+    /// Opens the event page: the program can post events, and `capacity` of them wait to be taken. Without this there is no such page, and a
+    /// program that posts is ended by a trap.
+    #[must_use]
+    pub fn events(mut self, capacity: usize, overflow: Overflow) -> (Self, Events) {
+        let (queue, events) = queue(capacity, overflow);
+        self.events = Some(queue);
+        (self, events)
+    }
+
+    /// Which log records are listened to: `Info` and above unless said otherwise. Others cost the guest nothing.
+    #[must_use]
+    pub fn log_level(mut self, level: Option<LogLevel>) -> Self {
+        self.log.level = level;
+        self
+    }
+
+    /// Where log records go, instead of to the `log` crate. At most some thousand a second come; the others are dropped and counted.
+    #[must_use]
+    pub fn log(mut self, listener: impl Fn(&LogRecord<'_>) + Send + Sync + 'static) -> Self {
+        let listener: LogListener = Arc::new(listener);
+        self.log = LogSink::new(self.log.level, listener);
+        self
+    }
+
+    /// Boots the program and runs it until it waits for its first call.
+    ///
+    /// # Errors
+    /// [`SandboxError`] if the host cannot, if program and imports do not fit, or if the program ends before it can be called.
+    pub fn build(mut self, data: T) -> Result<Sandbox<T>, SandboxError> {
+        check_imports(&self.program, &self.imports)?;
+        let (job, mut streams) = self.command.prepare_sandbox()?;
+        let tail = streams.keep_tail();
+        let probe = HostProbe::get().map_err(RunError::from)?;
+        let device = Device::get().map_err(RunError::from)?;
+        let mut watch = Watch::begin(run::budget(&job)).map_err(RunError::from)?;
+        let mut machine = Machine::new(device, probe, job.doorbell, job.limits.pages()).map_err(RunError::from)?;
+        let opened = self.open(&mut machine, device, &watch).map_err(RunError::from)?;
+        let regions = opened?;
+        machine.attach(watch.mask_inside()).map_err(RunError::from)?;
+        let process = match run::start(&job, probe.features(), &mut machine, &mut watch, &mut streams) {
+            Ok(process) => process,
+            Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &tail)),
+        };
+        let mut data = data;
+        let mut core = Core::new(Parts {
+            program: self.program,
+            limits: job.limits.clone(),
+            machine,
+            process,
+            streams,
+            imports: self.imports,
+            events: self.events,
+            log: self.log,
+            regions,
+            host_calls: job.call.host_call_count(),
+        });
+        loop {
+            match core.drive(&mut data, &mut watch) {
+                Ok(Driven::Answered(Answer::Ready)) => {
+                    let used = Used::of(&watch);
+                    return Ok(Sandbox::ready(core, Session::new(data, tail, used)));
+                }
+                // Nothing was asked, so nothing else can be answered: the core has said so.
+                Ok(Driven::Answered(_) | Driven::Yielded) => {}
+                Ok(Driven::Waiting) => {
+                    super::instance::wait(&mut core, &mut watch).map_err(|halt| failure(halt, &tail))?;
+                }
+                Err(halt) => return Err(failure(halt, &tail)),
+            }
+        }
+    }
+
+    /// Maps what the program shares with the host.
+    fn open(
+        &self,
+        machine: &mut Machine,
+        device: &Device,
+        watch: &Watch,
+    ) -> Result<Result<HashMap<Box<str>, MappedRegion>, SandboxError>, crate::HostError> {
+        if self.events.is_some() {
+            machine.open_events(device)?;
+        }
+        let mut regions = HashMap::new();
+        for (name, region) in &self.regions {
+            let refused = |reason| SandboxError::Region { name: name.clone(), reason };
+            if !call::is_name(name.as_bytes()) {
+                return Ok(Err(refused("a name is 1 to 255 graphic ASCII characters, without ( and )")));
+            }
+            let Ok(address) = machine.add_region(device, &region.0)? else {
+                return Ok(Err(refused("all regions together are larger than Region::MAX_BYTES")));
+            };
+            regions.insert(name.as_str().into(), MappedRegion { address, bytes: region.len() });
+        }
+        let mut seed = [0; 32];
+        crate::linux::random::fill_seed(&mut seed)?;
+        let level = self.log.level.map_or(0, |level| level as u64);
+        for (offset, word) in [
+            (info::VERSION, call::version(call::ABI_MAJOR, call::ABI_MINOR)),
+            (info::GENERATION, 1),
+            (info::DEADLINE, watch.wall_deadline()),
+            (info::LOG_LEVEL, level),
+            (info::EVENTS, u64::from(self.events.is_some())),
+        ] {
+            machine.write_info(offset, &word.to_le_bytes())?;
+        }
+        machine.write_info(info::SEED, &seed)?;
+        Ok(Ok(regions))
+    }
+}
+
+/// Compares what the program's note says that it imports with what there is.
+fn check_imports<T>(program: &Program, imports: &Imports<T>) -> Result<(), SandboxError> {
+    for wanted in program.interface()?.imports() {
+        let (name, guest) = (wanted.name(), wanted.signature());
+        let Some(import) = imports.get(name) else {
+            return Err(SandboxError::MissingImport { name: name.to_owned(), signature: guest.clone() });
+        };
+        if let Some(what) = &import.unbounded {
+            return Err(SandboxError::Unbounded { name: name.to_owned(), what: what.clone() });
+        }
+        if import.signature != *guest {
+            return Err(SandboxError::ImportMismatch {
+                name: name.to_owned(),
+                guest: Box::new(guest.clone()),
+                host: Box::new(import.signature.clone()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Why a program never came to wait for a call.
+fn failure(halt: Halt, tail: &SharedTail) -> SandboxError {
+    match halt {
+        Halt::End(end, _) => SandboxError::Ended { end, stderr: tail.text() },
+        Halt::Protocol(error) => error.into(),
+        Halt::Host(error) => RunError::from(error).into(),
+        Halt::Errno(errno) => RunError::Setup { source: errno.into() }.into(),
+        Halt::Panic(panic) => std::panic::resume_unwind(panic),
+    }
+}

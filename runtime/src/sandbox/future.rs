@@ -1,0 +1,244 @@
+//! Calls that hold no thread while they wait: for a task of any executor.
+//!
+//! ```text
+//! poll ── run the guest for a slice ── answered ──► ready
+//!                                   ── slice over ► woken again at once: others get their turn
+//!                                   ── host function pending ► woken by it, by the deadline, or by the cancel token
+//! ```
+//! The guest runs on whatever thread polls, which is another each time if the executor likes; the limits are one account over all polls.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use rustix::io::Errno;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::State;
+use super::alarm::Alarm;
+use super::codec;
+use super::core::{Answer, Driven};
+use super::error::CallError;
+use super::func::Func;
+use super::halt::{Halt, Pause};
+use super::imports::poll;
+use super::instance::{Sandbox, encoding, prepare};
+use super::session::Used;
+use crate::end::{End, Limit};
+use crate::limits::Call;
+use crate::vm::cancel::OnCancel;
+use crate::vm::clock::{self, Nanos};
+use crate::vm::watch::{Budget, Watch};
+
+/// How long a guest runs until others get their turn.
+const SLICE: Nanos = 5_000_000;
+
+impl<T: Send> Sandbox<T> {
+    /// Calls a function within limits, as a future: the guest runs while it is polled, a few milliseconds at a time, and no thread waits for
+    /// the host's [async functions](crate::Imports::async_func).
+    ///
+    /// Dropping it stops the call: the sandbox is then [`State::Stopped`], and [`resume`](Self::resume) goes on.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_async<'a, A: Serialize, R: DeserializeOwned>(
+        &'a mut self,
+        func: &'a Func<A, R>,
+        arguments: A,
+        call: &Call,
+    ) -> impl Future<Output = Result<R, CallError>> + Send + use<'a, T, A, R> {
+        let mut encoded = std::mem::take(&mut self.session.arguments);
+        let begun = if func.program.is(&self.core.program) {
+            codec::encode(&arguments, &mut encoded)
+                .map_err(|error| encoding(func.name(), "encode the arguments", error))
+        } else {
+            Err(CallError::OtherProgram { name: func.name().to_owned() })
+        };
+        let name = Arc::clone(&func.name);
+        let begun = begun.and_then(|()| self.session.call(&name, |name| self.core.export(name)));
+        let running = begun.map(|ordinal| Running::new(self, ordinal, encoded, call.clone()));
+        async move {
+            let sandbox = running?.await?;
+            codec::decode(&sandbox.core.reply).map_err(|error| encoding(func.name(), "decode the result", error))
+        }
+    }
+
+    /// The same for a function that takes and returns bytes as they are. The reply replaces what is in `reply`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); `reply` is then empty.
+    pub fn call_bytes_async<'a>(
+        &'a mut self,
+        name: &str,
+        arguments: &[u8],
+        reply: &'a mut Vec<u8>,
+        call: &Call,
+    ) -> impl Future<Output = Result<(), CallError>> + Send + use<'a, T> {
+        reply.clear();
+        let mut copied = std::mem::take(&mut self.session.arguments);
+        copied.clear();
+        copied.extend_from_slice(arguments);
+        let begun = self.session.call_by_name(name, |name| self.core.export(name));
+        let running = begun.map(|ordinal| Running::new(self, ordinal, copied, call.clone()));
+        async move {
+            let sandbox = running?.await?;
+            std::mem::swap(&mut sandbox.core.reply, reply);
+            Ok(())
+        }
+    }
+}
+
+/// A call in progress.
+struct Running<'a, T> {
+    /// None once it is over.
+    sandbox: Option<&'a mut Sandbox<T>>,
+    ordinal: u32,
+    /// Until it has begun.
+    arguments: Option<Vec<u8>>,
+    call: Call,
+    deadline: Nanos,
+    cpu_left: Nanos,
+    alarm: Option<Alarm>,
+    cancel: Option<OnCancel>,
+}
+
+impl<'a, T> Running<'a, T> {
+    fn new(sandbox: &'a mut Sandbox<T>, ordinal: u32, arguments: Vec<u8>, call: Call) -> Self {
+        let (wall, cpu) = call.times();
+        let deadline = clock::monotonic().saturating_add(clock::from_duration(wall));
+        let cpu_left = clock::from_duration(cpu);
+        let (sandbox, arguments) = (Some(sandbox), Some(arguments));
+        Self { sandbox, ordinal, arguments, call, deadline, cpu_left, alarm: None, cancel: None }
+    }
+}
+
+/// What came of a poll.
+enum Polled {
+    Answered(Answer),
+    /// Its slice is over.
+    Yielded,
+    /// It waits for a host function.
+    Waiting,
+}
+
+impl<'a, T> Future for Running<'a, T> {
+    type Output = Result<&'a mut Sandbox<T>, CallError>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let running = self.get_mut();
+        let Some(sandbox) = running.sandbox.take() else {
+            // Polled again after it was ready, which futures need not allow.
+            return Poll::Ready(Err(CallError::NotStopped { name: String::new() }));
+        };
+        (running.alarm, running.cancel) = (None, None);
+        if let Some(arguments) = running.arguments.take() {
+            let begun = sandbox.core.check_length(&arguments);
+            sandbox.session.arguments = arguments;
+            if let Err(error) = begun {
+                return Poll::Ready(Err(error));
+            }
+            sandbox.session.used = Used::default();
+        } else if sandbox.session.state != State::Stopped {
+            return Poll::Ready(Err(CallError::State(sandbox.session.state)));
+        }
+        let polled = running.slice(sandbox, task);
+        match polled {
+            Ok(Polled::Answered(answer)) => {
+                let (core, session) = (&mut sandbox.core, &mut sandbox.session);
+                let answered = session.answered(answer, &core.reply, core.failed.take(), core.limits.message());
+                Poll::Ready(answered.map(|()| sandbox))
+            }
+            Ok(Polled::Yielded) => {
+                task.waker().wake_by_ref();
+                running.sandbox = Some(sandbox);
+                Poll::Pending
+            }
+            Ok(Polled::Waiting) => match running.set_alarms(task) {
+                Ok(()) => {
+                    running.sandbox = Some(sandbox);
+                    Poll::Pending
+                }
+                Err(halt) => Poll::Ready(Err(sandbox.session.halted(halt))),
+            },
+            Err(halt) => Poll::Ready(Err(sandbox.session.halted(halt))),
+        }
+    }
+}
+
+impl<T> Running<'_, T> {
+    /// Runs the guest for a slice.
+    fn slice(&mut self, sandbox: &mut Sandbox<T>, task: &mut TaskContext<'_>) -> Result<Polled, Halt> {
+        let Sandbox { core, session } = sandbox;
+        let now = clock::monotonic();
+        let is_first = session.state == State::Ready;
+        let pause = session.pause.replace(Pause::Between);
+        let mut watch = Watch::begin(Budget {
+            wall: self.deadline.saturating_sub(now),
+            cpu: self.cpu_left,
+            cancel: [self.call.token().cloned(), None],
+            nudge: core.events.as_ref().map(|events| events.nudge().clone()),
+            pipes: core.streams.has_files(),
+            tick: Some(SLICE),
+        })?;
+        let end = now.saturating_add(SLICE);
+        let driven = if is_first {
+            prepare(core, &self.call, &watch)
+                .and_then(|()| core.deliver(self.ordinal.into(), &session.arguments, &mut watch))
+                .and_then(|()| core.drive_until(&mut session.data, &mut watch, end))
+        } else if let Err(stop) = watch.check() {
+            Err(Halt::stopped(stop, pause.unwrap_or(Pause::Between)))
+        } else if let Some(mut waiting) = core.waiting.take() {
+            match poll(&mut waiting.future, task)? {
+                Poll::Ready(result) => core
+                    .machine
+                    .attach(watch.mask_inside())
+                    .map_err(Halt::from)
+                    .and_then(|()| core.finish_waiting(&waiting, result, &mut watch))
+                    .and_then(|()| core.drive_until(&mut session.data, &mut watch, end)),
+                Poll::Pending => {
+                    core.waiting = Some(waiting);
+                    let over = watch.check().map_err(|stop| Halt::stopped(stop, Pause::Between));
+                    return over.map(|()| Polled::Waiting);
+                }
+            }
+        } else {
+            core.machine
+                .attach(watch.mask_inside())
+                .map_err(Halt::from)
+                .and_then(|()| core.go_on_until(pause.unwrap_or(Pause::Between), &mut session.data, &mut watch, end))
+        };
+        if !matches!(driven, Err(Halt::End(_, Pause::Before))) {
+            // Whatever becomes of this future, the call has begun.
+            session.state = State::Stopped;
+        }
+        let used = Used::of(&watch);
+        self.cpu_left = self.cpu_left.saturating_sub(used.cpu);
+        session.used.add(used);
+        match driven? {
+            Driven::Answered(answer) => Ok(Polled::Answered(answer)),
+            Driven::Yielded => Ok(Polled::Yielded),
+            // It may be ready already, and it has to know whom to wake.
+            Driven::Waiting => Ok(Polled::Yielded),
+        }
+    }
+
+    /// Sees that the task is woken when its time is over or its token is cancelled.
+    fn set_alarms(&mut self, task: &TaskContext<'_>) -> Result<(), Halt> {
+        if self.deadline < Nanos::MAX {
+            let alarm = Alarm::set(self.deadline, task.waker().clone());
+            self.alarm = Some(alarm.map_err(|_| Halt::Errno(Errno::AGAIN))?);
+        }
+        if let Some(token) = self.call.token() {
+            self.cancel = Some(token.on_cancel(task.waker().clone()));
+            if token.is_cancelled() {
+                return Err(Halt::End(End::Cancelled, Pause::Between));
+            }
+        }
+        if clock::monotonic() >= self.deadline {
+            return Err(Halt::End(End::Limit(Limit::Wall), Pause::Between));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! A sandbox's life with each kernel call failing in turn, and what a call leaves behind.
+
+use ampoule_kernel::call;
+
+use super::*;
+use crate::channel::posted::Overflow;
+use crate::error::RunError;
+use crate::sandbox::error::SandboxError;
+use crate::sandbox::region::Region;
+use crate::vm::error::HostError;
+use crate::vm::seam::{HostCall, fault};
+
+const TABLE: &[u8] = b"export echo\n";
+
+/// Attaches and echoes, in the smallest ELF file that can; its buffer is below the stack pointer.
+fn echo() -> Program {
+    const START: u32 = 0x40_0078;
+    let code = |table: u32| {
+        let mut code = Vec::new();
+        let number = |number: u64| u32::try_from(number).unwrap().to_le_bytes();
+        code.extend([&[0xb8][..], &number(call::ATTACH)].concat()); // mov eax, ATTACH
+        code.extend([&[0xbf][..], &number(call::version(call::ABI_MAJOR, 0))].concat()); // mov edi, version
+        code.extend([&[0xbe][..], &table.to_le_bytes()].concat()); // mov esi, table
+        code.extend([&[0xba][..], &number(TABLE.len() as u64)].concat()); // mov edx, its length
+        code.extend([0x45, 0x31, 0xd2, 0x0f, 0x05]); // xor r10d, r10d; syscall
+        code.extend([0x31, 0xff, 0x31, 0xf6, 0x31, 0xd2]); // xor edi, edi; xor esi, esi; xor edx, edx
+        let serve = code.len();
+        code.extend([&[0xb8][..], &number(call::NEXT)].concat()); // mov eax, NEXT
+        code.extend([0x4c, 0x8d, 0x94, 0x24, 0x00, 0xfc, 0xff, 0xff]); // lea r10, [rsp - 1024]
+        code.extend([0x41, 0xb9, 0x00, 0x02, 0x00, 0x00, 0x0f, 0x05]); // mov r9d, 512; syscall
+        code.extend([0x89, 0xc2, 0x4c, 0x89, 0xd6]); // mov edx, eax; mov rsi, r10
+        code.extend([&[0xbf][..], &number(call::OUTCOME_RETURNED)].concat()); // mov edi, RETURNED
+        let back = i8::try_from(serve.cast_signed() - (code.len() + 2).cast_signed()).unwrap();
+        code.extend([0xeb, back.cast_unsigned()]); // jmp to NEXT
+        code
+    };
+    let length = u32::try_from(code(0).len()).unwrap();
+    let code = [code(START + length).as_slice(), TABLE].concat();
+    let size = 0x78 + code.len() as u64;
+    let words: [u64; 15] = [
+        0x0001_0102_464c_457f,
+        0,
+        0x0000_0001_003e_0002,
+        u64::from(START),
+        0x40,
+        0,
+        0x0038_0040_0000_0000,
+        0x0000_0000_0000_0001,
+        0x0000_0005_0000_0001,
+        0,
+        0x40_0000,
+        0x40_0000,
+        size,
+        size,
+        0x1000,
+    ];
+    Program::from_bytes([words.map(u64::to_le_bytes).concat(), code].concat()).unwrap()
+}
+
+/// Makes a sandbox with everything that it can have, and calls it twice.
+fn life(program: &Program, region: &Region) -> Result<(), Failure> {
+    let (builder, _events) = Sandbox::builder(program, &Imports::<()>::new()).events(4, Overflow::Stop);
+    let mut sandbox = builder.region("shared", region).build(())?;
+    let mut reply = Vec::new();
+    for message in [&b"first"[..], b"second"] {
+        let result = sandbox.call_bytes("echo", message, &mut reply, &Call::new());
+        let expected = if result.is_ok() { State::Ready } else { State::Poisoned };
+        assert_eq!(sandbox.state(), expected, "{result:?}");
+        result?;
+        assert_eq!(reply, message);
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+enum Failure {
+    Making(SandboxError),
+    Calling(CallError),
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        Self::Making(error)
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Calling(error)
+    }
+}
+
+#[test]
+fn a_sandboxs_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_the_next_is_well() {
+    let (program, region) = (echo(), Region::from_bytes(b"shared").unwrap());
+    life(&program, &region).unwrap();
+    let (_, calls) = fault::with_nth_failing(None, libc::EIO, || life(&program, &region).unwrap());
+    assert!(calls.len() > 20, "{calls:?}");
+    for (nth, call) in calls.iter().enumerate() {
+        let (result, _) = fault::with_nth_failing(Some(nth), libc::EIO, || life(&program, &region));
+        match result {
+            Err(Failure::Making(SandboxError::Run(RunError::Host(HostError::Call { call: failed, source }))))
+            | Err(Failure::Calling(CallError::Host(HostError::Call { call: failed, source }))) => {
+                assert_eq!((failed, source.raw_os_error()), (*call, Some(libc::EIO)), "call {nth}");
+            }
+            // Disarming a timer that cannot be disarmed: the run was over.
+            Ok(()) => {}
+            Err(other) => panic!("call {nth}, {call}: {other:?}"),
+        }
+        life(&program, &region).unwrap();
+    }
+}
+
+#[test]
+fn a_call_is_one_exit_and_costs_no_other_kernel_call_on_the_vcpu() {
+    let program = echo();
+    let mut sandbox = Sandbox::new(&program, &Imports::new(), ()).unwrap();
+    let (mut reply, call) = (Vec::new(), Call::new());
+    sandbox.call_bytes("echo", b"warm", &mut reply, &call).unwrap();
+    let (_, calls) =
+        fault::with_nth_failing(None, libc::EIO, || sandbox.call_bytes("echo", b"x", &mut reply, &call).unwrap());
+    let on_the_vcpu: Vec<_> = calls.iter().filter(|call| call.name().starts_with("KVM_")).collect();
+    assert_eq!(on_the_vcpu, [&HostCall::Run], "{calls:?}");
+    assert_eq!(sandbox.last_stats().exit_count(), 1);
+}
+
+#[test]
+fn arguments_that_do_not_fit_the_guests_buffer_are_no_call_of_the_ones_that_do() {
+    let mut sandbox = Sandbox::new(&echo(), &Imports::new(), ()).unwrap();
+    let mut reply = Vec::new();
+    // This guest knows nothing of FETCH: it answers with what the errno looks like as a length.
+    let long = sandbox.call_bytes("echo", &[7; 513], &mut reply, &Call::new()).unwrap_err();
+    assert!(matches!(long, CallError::TooLong { .. }), "{long:?}");
+    sandbox.call_bytes("echo", &[7; 512], &mut reply, &Call::new()).unwrap();
+    assert_eq!(reply, [7; 512]);
+}
+
+#[test]
+fn a_sandbox_and_its_calls_go_from_thread_to_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let mut sandbox = Sandbox::new(&echo(), &Imports::new(), ()).unwrap();
+    let mut reply = Vec::new();
+    is_send(&sandbox);
+    is_send(&sandbox.call_bytes_async("echo", b"x", &mut reply, &Call::new()));
+    let mut sandbox = std::thread::spawn(move || {
+        let mut reply = Vec::new();
+        sandbox.call_bytes("echo", b"there", &mut reply, &Call::new()).unwrap();
+        sandbox
+    })
+    .join()
+    .unwrap();
+    sandbox.call_bytes("echo", b"back", &mut reply, &Call::new()).unwrap();
+    assert_eq!(reply, b"back");
+}

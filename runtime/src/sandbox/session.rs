@@ -1,0 +1,158 @@
+//! What a guest's caller keeps of it, whichever thread the guest itself runs on: its state, and what its answers mean.
+
+use std::sync::Arc;
+
+use super::State;
+use super::core::Answer;
+use super::error::CallError;
+use super::halt::{Halt, Pause};
+use super::imports::BoxError;
+use crate::linux::streams::SharedTail;
+use crate::vm::clock::Nanos;
+use crate::vm::error::HostError;
+use crate::vm::seam::HostCall;
+use crate::vm::watch::Watch;
+
+/// The times of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Used {
+    pub(super) wall: Nanos,
+    pub(super) cpu: Nanos,
+    pub(super) waited: Nanos,
+}
+
+impl Used {
+    pub(super) fn of(watch: &Watch) -> Self {
+        Self { wall: watch.wall_used(), cpu: watch.cpu_used(), waited: watch.waited() }
+    }
+
+    pub(super) fn add(&mut self, more: Self) {
+        self.wall += more.wall;
+        self.cpu += more.cpu;
+        self.waited += more.waited;
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Session<T> {
+    pub(super) data: T,
+    pub(super) state: State,
+    /// Where it was stopped.
+    pub(super) pause: Option<Pause>,
+    /// The function that is being called, or was last.
+    pub(super) calling: Arc<str>,
+    /// Its ordinal, if there is such a function.
+    ordinal: Option<u32>,
+    /// Arguments of typed calls, kept for their memory.
+    pub(super) arguments: Vec<u8>,
+    /// The end of its stderr.
+    tail: SharedTail,
+    pub(super) used: Used,
+}
+
+impl<T> Session<T> {
+    pub(super) fn new(data: T, tail: SharedTail, used: Used) -> Self {
+        let (state, calling) = (State::Ready, Arc::from(""));
+        Self { data, state, pause: None, calling, ordinal: None, arguments: Vec::new(), tail, used }
+    }
+
+    /// # Errors
+    /// [`CallError::State`] if the sandbox cannot be called.
+    pub(super) fn check_ready(&self) -> Result<(), CallError> {
+        if self.state == State::Ready { Ok(()) } else { Err(CallError::State(self.state)) }
+    }
+
+    /// What is called next, by a name that is kept.
+    ///
+    /// # Errors
+    /// As [`check_ready`](Self::check_ready); and [`CallError::Unknown`] if `find` finds no such function.
+    pub(super) fn call(&mut self, name: &Arc<str>, find: impl FnOnce(&str) -> Option<u32>) -> Result<u32, CallError> {
+        self.check_ready()?;
+        if !Arc::ptr_eq(&self.calling, name) {
+            self.calling = Arc::clone(name);
+            self.ordinal = find(name);
+        }
+        self.ordinal()
+    }
+
+    /// The same by a name that is not.
+    pub(super) fn call_by_name(
+        &mut self,
+        name: &str,
+        find: impl FnOnce(&str) -> Option<u32>,
+    ) -> Result<u32, CallError> {
+        self.check_ready()?;
+        if *self.calling != *name || self.ordinal.is_none() {
+            self.calling = name.into();
+            self.ordinal = find(name);
+        }
+        self.ordinal()
+    }
+
+    fn ordinal(&self) -> Result<u32, CallError> {
+        self.ordinal.ok_or_else(|| CallError::Unknown { name: self.calling.to_string() })
+    }
+
+    /// What an answer means. `reply` came with it; `failed` is the host function that failed last in the call; `max` is what a message may
+    /// have.
+    pub(super) fn answered(
+        &mut self,
+        answer: Answer,
+        reply: &[u8],
+        failed: Option<(Box<str>, BoxError)>,
+        max: usize,
+    ) -> Result<(), CallError> {
+        self.state = State::Ready;
+        match answer {
+            Answer::Returned => Ok(()),
+            Answer::Panicked => {
+                if let Some((name, source)) = failed {
+                    return Err(CallError::Import { name: name.into(), source });
+                }
+                let text = String::from_utf8_lossy(reply);
+                let (message, location) = text.split_once('\0').unwrap_or((&text, ""));
+                let (message, location) = (message.to_owned(), location.to_owned());
+                Err(CallError::Guest { message, location, stderr: self.tail.text() })
+            }
+            Answer::BadArguments => Err(CallError::Arguments { name: self.calling.to_string() }),
+            Answer::TooLong(bytes) => Err(CallError::TooLong { bytes, max }),
+            // The guest's core answers so only before the first call.
+            Answer::Ready => Err(CallError::Unknown { name: self.calling.to_string() }),
+        }
+    }
+
+    /// What it means that a call does not go on.
+    pub(super) fn halted(&mut self, halt: Halt) -> CallError {
+        match halt {
+            Halt::End(end, Pause::Before) => {
+                self.state = State::Ready;
+                CallError::Ended(end)
+            }
+            Halt::End(end, Pause::Never) => {
+                self.state = State::Ended;
+                CallError::Ended(end)
+            }
+            Halt::End(end, pause) => {
+                (self.state, self.pause) = (State::Stopped, Some(pause));
+                CallError::Ended(end)
+            }
+            Halt::Protocol(error) => {
+                self.state = State::Ended;
+                error.into()
+            }
+            Halt::Host(error) => {
+                self.state = State::Poisoned;
+                error.into()
+            }
+            Halt::Errno(errno) => {
+                self.state = State::Poisoned;
+                HostError::Call { call: HostCall::Run, source: errno.into() }.into()
+            }
+            Halt::Panic(panic) => {
+                self.state = State::Poisoned;
+                std::panic::resume_unwind(panic)
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Memory that more than one party holds: regions that many guests read, and the ring that a guest shares with host threads.
+//!
+//! ```text
+//! region   a sealed memfd, mapped read-only: nobody can write it or make it shorter, so a guest's read is never a SIGBUS here
+//! ring     anonymous memory; the guest writes it while the host reads, so words are atomics and bytes are copied out once
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ampoule_kernel::layout::REGION_ALIGN;
+use ampoule_kernel::ring::{self, RING_BYTES};
+use rustix::fs::{MemfdFlags, SealFlags};
+use vm_memory::VolatileSlice;
+
+use super::error::HostError;
+use super::seam::{self, HostCall};
+
+/// A mapping of the host's, unmapped on drop.
+#[derive(Debug)]
+struct Shared {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is plain memory; every access to it goes through atomics or volatile copies.
+unsafe impl Send for Shared {}
+// SAFETY: as above; no method hands out a reference into it.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Maps `file`, or anonymous memory; not inherited by a fork, not in core dumps.
+    fn new(len: usize, protection: libc::c_int, file: Option<&File>) -> Result<Self, HostError> {
+        let (flags, descriptor) = match file {
+            Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
+            None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
+        };
+        let start = seam::call(HostCall::Map, || {
+            // SAFETY: a mapping at an address of the kernel's choice replaces nothing.
+            let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, descriptor, 0) };
+            if start == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            NonNull::new(start.cast::<u8>()).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+        })?;
+        let mapping = Self { start, len };
+        for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
+            seam::call(HostCall::Advise, || {
+                // SAFETY: the range is exactly this mapping, and neither advice changes its content.
+                seam::check(unsafe { libc::madvise(mapping.start.as_ptr().cast(), mapping.len, advice) })
+            })?;
+        }
+        Ok(mapping)
+    }
+
+    fn address(&self) -> u64 {
+        self.start.as_ptr() as u64
+    }
+
+    fn slice(&self, offset: u64, len: usize) -> Option<VolatileSlice<'_>> {
+        let offset = usize::try_from(offset).ok()?;
+        if offset > self.len || len > self.len - offset {
+            return None;
+        }
+        // SAFETY: `offset` is at most the mapping's length, as just checked.
+        let start = unsafe { self.start.add(offset) };
+        // SAFETY: the range lies in the mapping, as just checked, which lives as long as `self`, to which the slice's lifetime is bound;
+        // all access to it is volatile or atomic. Whoever got a read-only mapping never writes through it.
+        Some(unsafe { VolatileSlice::new(start.as_ptr(), len) })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: the range is exactly the mapping that `new` made; KVM slots over it belong to shells that hold this value longer
+        // than their VM (`Shell`'s field order).
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// A sealed, read-only piece of memory.
+#[derive(Debug)]
+pub(crate) struct RegionMemory {
+    mapping: Shared,
+    /// Bytes of content; the mapping is longer, and zero behind them.
+    len: u64,
+}
+
+impl RegionMemory {
+    /// Copies what `fill` writes, at most `max` bytes.
+    pub(crate) fn new(max: u64, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
+        let mut file =
+            File::from(rustix::fs::memfd_create("ampoule-region", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+        fill(&mut file)?;
+        let len = file.metadata()?.len();
+        if len > max {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        let whole = len.max(1).next_multiple_of(REGION_ALIGN);
+        file.set_len(whole)?;
+        rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let bytes = usize::try_from(whole).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let mapping = Shared::new(bytes, libc::PROT_READ, Some(&file)).map_err(|error| match error {
+            HostError::Call { source, .. } => source,
+            other => io::Error::other(other),
+        })?;
+        Ok(Self { mapping, len })
+    }
+
+    /// Bytes of content.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Bytes of the mapping: what a guest can see of it.
+    pub(crate) fn whole(&self) -> u64 {
+        self.mapping.len as u64
+    }
+
+    pub(super) fn host_address(&self) -> u64 {
+        self.mapping.address()
+    }
+
+    pub(super) fn slice(&self, offset: u64, len: usize) -> Option<VolatileSlice<'_>> {
+        self.mapping.slice(offset, len)
+    }
+}
+
+/// The ring's memory.
+#[derive(Debug)]
+pub(crate) struct RingMemory {
+    mapping: Shared,
+}
+
+impl RingMemory {
+    /// A ring of zeros.
+    pub(crate) fn new() -> Result<Self, HostError> {
+        let len = usize::try_from(RING_BYTES)
+            .map_err(|_| HostError::Call { call: HostCall::Map, source: io::Error::from_raw_os_error(libc::ENOMEM) })?;
+        Ok(Self { mapping: Shared::new(len, libc::PROT_READ | libc::PROT_WRITE, None)? })
+    }
+
+    pub(super) fn host_address(&self) -> u64 {
+        self.mapping.address()
+    }
+
+    /// Makes it empty again: no stamp and no progress is left. The guest is not running.
+    pub(crate) fn clear(&self) {
+        for offset in (0..ring::CONTROL_BYTES).step_by(8) {
+            ring::Memory::store(self, offset, 0, Ordering::Relaxed);
+        }
+    }
+
+    fn word(&self, offset: u64) -> Option<&AtomicU64> {
+        let offset = usize::try_from(offset).ok()?;
+        if !offset.is_multiple_of(8) || offset > self.mapping.len - 8 {
+            return None;
+        }
+        // SAFETY: `offset` lies in the mapping, as just checked.
+        let word = unsafe { self.mapping.start.add(offset) };
+        // SAFETY: eight aligned bytes inside the mapping, which lives as long as `self`; host threads reach words only through atomics,
+        // and the guest's accesses are the hardware's.
+        Some(unsafe { AtomicU64::from_ptr(word.as_ptr().cast()) })
+    }
+}
+
+impl ring::Memory for RingMemory {
+    #[inline]
+    fn load(&self, offset: u64, order: Ordering) -> u64 {
+        self.word(offset).map_or(0, |word| word.load(order))
+    }
+
+    #[inline]
+    fn store(&self, offset: u64, value: u64, order: Ordering) {
+        if let Some(word) = self.word(offset) {
+            word.store(value, order);
+        }
+    }
+
+    #[inline]
+    fn read(&self, offset: u64, to: &mut [u8]) {
+        if let Some(slice) = self.mapping.slice(offset, to.len()) {
+            slice.copy_to(to);
+        }
+    }
+
+    #[inline]
+    fn write(&self, offset: u64, from: &[u8]) {
+        if let Some(slice) = self.mapping.slice(offset, from.len()) {
+            slice.copy_from(from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use ring::Memory;
+
+    use super::*;
+
+    #[test]
+    fn a_region_holds_what_was_written_and_zeros_to_its_end() {
+        let region = RegionMemory::new(1 << 30, |file| file.write_all(b"model")).unwrap();
+        assert_eq!((region.len(), region.whole()), (5, REGION_ALIGN));
+        let mut bytes = [7; 6];
+        region.slice(0, 6).unwrap().copy_to(&mut bytes);
+        assert_eq!(&bytes, b"model\0");
+        assert!(region.slice(REGION_ALIGN - 1, 2).is_none() && region.slice(u64::MAX, 1).is_none());
+    }
+
+    #[test]
+    fn a_region_beyond_its_bound_is_refused() {
+        let refused = RegionMemory::new(4, |file| file.write_all(b"model")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn the_ring_answers_no_access_outside_itself() {
+        let ring = RingMemory::new().unwrap();
+        for offset in [RING_BYTES, RING_BYTES - 4, 4, u64::MAX - 7] {
+            ring.store(offset, 1, Ordering::Relaxed);
+            assert_eq!(ring.load(offset, Ordering::Relaxed), 0);
+        }
+        ring.write(RING_BYTES - 1, b"ab");
+        let mut last = [9];
+        ring.read(RING_BYTES - 1, &mut last);
+        assert_eq!(last, [0]);
+    }
+}
