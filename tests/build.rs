@@ -9,6 +9,7 @@
 //! .S       bare                                         gcc -nostdlib -static
 //! ```
 //! A first line that holds `guest: variants=… flags=…` (values separated by commas) narrows the variants and adds flags at the end.
+//! Headers are the guests' to include.
 //!
 //! A compiler that is not installed does not fail the build: the table says what to install, and a test that asks for the guest fails
 //! with it. A guest that does not compile fails the build with the compiler's message.
@@ -29,6 +30,16 @@ struct Job {
     variant: &'static str,
     flags: Vec<String>,
 }
+
+/// A directory of guests, whether they are honest, and whether those in C are built in every variant.
+const DIRECTORIES: &[(&str, bool, bool)] = &[
+    ("guests/honest", true, true),
+    ("guests/hostile", false, false),
+    ("guests/bench", false, false),
+    // A plugin does nothing outside, so that there is nothing to compare with.
+    ("guests/plugins", false, true),
+    ("guests/plugins/hostile", false, false),
+];
 
 /// A suffix with its variants, each a compiler, its flags, and the Debian package that brings it.
 type Rule = (&'static str, &'static [(&'static str, &'static str, &'static [&'static str], &'static str)]);
@@ -60,7 +71,7 @@ const RUST_FLAGS: &[&str] =
 
 fn main() -> ExitCode {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
-    for watched in ["build.rs", "guests"] {
+    for watched in ["build.rs", "guests", "../sdk/c"] {
         println!("cargo::rerun-if-changed={watched}");
     }
     for variable in ["RUSTC", "PATH"] {
@@ -78,11 +89,14 @@ fn main() -> ExitCode {
 /// Every guest in every variant, by name.
 fn jobs() -> Result<Vec<Job>, String> {
     let mut jobs = Vec::new();
-    for (directory, honest) in [("guests/honest", true), ("guests/hostile", false), ("guests/bench", false)] {
+    for &(directory, honest, every_variant) in DIRECTORIES {
         let entries = std::fs::read_dir(directory).map_err(|error| format!("{directory}: {error}"))?;
         for entry in entries {
             let source = entry.map_err(|error| format!("{directory}: {error}"))?.path();
             let suffix = source.extension().and_then(|it| it.to_str()).unwrap_or_default();
+            if suffix == "h" || source.is_dir() {
+                continue;
+            }
             let Some((suffix, variants)) = RULES.iter().find(|rule| rule.0 == suffix) else {
                 return Err(format!("{}: no rule for this suffix (see build.rs)", source.display()));
             };
@@ -95,7 +109,7 @@ fn jobs() -> Result<Vec<Job>, String> {
             };
             let wanted = list("variants");
             for (variant, ..) in *variants {
-                let usual = honest || *suffix != "c" || *variant == "musl";
+                let usual = every_variant || *suffix != "c" || *variant == "musl";
                 if if wanted.is_empty() { usual } else { wanted.iter().any(|it| it == variant) } {
                     let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                     jobs.push(Job { source: source.clone(), honest, name, suffix, variant, flags: list("flags") });

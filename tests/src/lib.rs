@@ -3,6 +3,7 @@
 //! ```text
 //! guests/honest/*    run outside and inside: every byte and the ending must be the same
 //! guests/hostile/*   run inside: every one must end in a way that Ampoule has a name for, within its limits
+//! guests/plugins/*   called from outside: sandboxes, with and without misbehaviour
 //! suites/*           the promises, one sentence a test
 //! ```
 //! Nothing here depends on how fast the machine is: limits are generous where a guest should end by itself, and where a limit should end
@@ -12,8 +13,10 @@
 
 mod guests;
 mod native;
+mod plugged;
 mod sealed;
 
 pub use guests::{Guest, all_guests, guest, guests_of, variants_of};
 pub use native::{Ending, Outcome, run_outside};
+pub use plugged::{asked, call_an_honest_plugin, call_bytes, call_bytes_within, echoing, resume_bytes, sandbox, word};
 pub use sealed::{ending, honest_call, program, run_hello, run_inside, scale};

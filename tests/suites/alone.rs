@@ -9,8 +9,10 @@
 )]
 #![allow(missing_docs, reason = "a test has no readers of its interface")]
 
-use ampoule::{Call, CancelToken, Command, End, Limit, Stdio};
-use ampoule_tests::{honest_call, program, run_hello, run_inside, scale};
+use ampoule::{Call, CallError, CancelToken, Command, End, HostError, Limit, Overflow, Region, Sandbox, State, Stdio};
+use ampoule_tests::{
+    call_bytes, call_bytes_within, echoing, honest_call, program, resume_bytes, run_hello, run_inside, sandbox, scale,
+};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ fn main() {
         ("runs leak no descriptor and no mapping", runs_leak_nothing),
         ("another's signals neither end nor lengthen nor change a run", anothers_signals_do_not_matter),
         ("a limit strikes the run, never what the thread does next", a_limit_strikes_only_the_run),
+        ("sandboxes leave no descriptor, no thread and no mapping", sandboxes_leak_nothing),
+        ("the child of a fork is told whose sandbox it has", a_fork_is_told),
     ] {
         print!("{promise} ... ");
         std::io::stdout().flush().expect("stdout");
@@ -205,4 +209,67 @@ fn a_limit_strikes_only_the_run() {
         drop((reader, writer));
         assert_eq!(signals()["SigPnd"], 0);
     }
+}
+
+/// Sandboxes that are dropped in every state.
+fn all_kinds_of_sandboxes() {
+    let (plugin, tasks) = (program("plugin"), program("tasks"));
+    let region = Region::from_bytes([1; 5000]).expect("a region");
+    let (builder, events) = Sandbox::builder(&plugin, &echoing()).region("shared", &region).events(8, Overflow::Stop);
+    let mut ready = builder.stdin(Stdio::bytes("text")).build(()).expect("a sandbox");
+    call_bytes(&mut ready, "checksum", b"shared").expect("a region");
+    call_bytes(&mut ready, "events", b"8").expect("events");
+    assert!(events.try_next().is_some());
+
+    let mut stopped = sandbox(&tasks, &ampoule::Imports::new());
+    let short = honest_call().wall(Duration::from_millis(1));
+    assert!(call_bytes_within(&mut stopped, "sleeps", b"100000", &short).is_err());
+    assert!(resume_bytes(&mut stopped, &short).is_err());
+    assert_eq!(stopped.state(), State::Stopped);
+
+    let mut ended = sandbox(&tasks, &ampoule::Imports::new());
+    assert!(call_bytes(&mut ended, "faults", b"").is_err());
+    let failing = Sandbox::builder(&tasks, &ampoule::Imports::new()).arg("exit").build(());
+    assert!(failing.is_err());
+}
+
+fn sandboxes_leak_nothing() {
+    let mappings = || std::fs::read_to_string("/proc/self/maps").expect("a file of /proc").lines().count();
+    for _ in 0..3 {
+        all_kinds_of_sandboxes();
+    }
+    let (descriptors, maps) = (count("/proc/self/fd"), mappings());
+    assert_eq!(count("/proc/self/task"), 1, "a sandbox runs on its caller's thread");
+    // Four in each round.
+    for _ in 0..scale(50) {
+        all_kinds_of_sandboxes();
+    }
+    assert_eq!(count("/proc/self/task"), 1);
+    assert!(count("/proc/self/fd") <= descriptors, "{descriptors} descriptors became {}", count("/proc/self/fd"));
+    assert!(mappings() <= maps + 8, "{maps} mappings became {}", mappings());
+}
+
+fn a_fork_is_told() {
+    let mut plugin = sandbox(&program("plugin"), &echoing());
+    assert_eq!(call_bytes(&mut plugin, "echo", b"before").expect("a reply"), b"before");
+    // SAFETY: this process has one thread, so that nothing is half done in its fork.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let right = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let refused = call_bytes(&mut plugin, "echo", b"in the child");
+            assert!(matches!(refused, Err(CallError::Host(HostError::Forked { .. }))), "{refused:?}");
+            assert_eq!(plugin.state(), State::Poisoned);
+            drop(plugin);
+            let mut own = sandbox(&program("plugin"), &echoing());
+            assert_eq!(call_bytes(&mut own, "echo", b"its own").expect("a reply"), b"its own");
+        }));
+        // SAFETY: ends this process; nothing of the parent's is run at its exit.
+        unsafe { libc::_exit(i32::from(right.is_err())) };
+    }
+    let pid = rustix::process::Pid::from_raw(child).expect("a child");
+    let (_, status) = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+        .expect("the child's end")
+        .expect("an end");
+    assert_eq!(status.exit_status(), Some(0), "the child said why");
+    assert_eq!(call_bytes(&mut plugin, "echo", b"after").expect("a reply"), b"after");
 }

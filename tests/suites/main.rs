@@ -7,13 +7,28 @@
     reason = "all of this is tests; clippy knows only the functions that are marked so, not their helpers"
 )]
 
+mod abi_document;
+mod async_calls;
 mod doorbells;
+mod events;
+mod executors;
 mod honest;
 mod hostile_calls;
 mod hostile_instructions;
+mod hostile_plugins;
 mod hostile_programs;
+mod imports;
 mod isolation;
 mod limits;
+mod live;
+mod live_endings;
+mod live_hostile;
+mod live_threads;
+mod logs;
 mod memory;
+mod regions;
+mod resume;
+mod sandbox_states;
+mod sandboxes;
 mod signals;
 mod stdio;

@@ -10,6 +10,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a measurement that fails is a bench that fails")]
 
+mod calls;
 mod report;
 mod subjects;
 

@@ -13,6 +13,8 @@ pub(crate) enum Goal {
     Ratio { most: f64, margin: f64 },
     /// Subject − floor.
     Difference { most: Duration, margin: Duration },
+    /// Nothing: somebody else's way, to compare with.
+    None,
 }
 
 /// One subject with all its pairs summed up.
@@ -63,6 +65,7 @@ impl Row {
         match self.goal {
             Goal::Ratio { most, margin } => subject / below <= most + margins * margin,
             Goal::Difference { most, margin } => subject - below <= nanoseconds(most) + margins * nanoseconds(margin),
+            Goal::None => true,
         }
     }
 
@@ -71,7 +74,7 @@ impl Row {
         let Self { subject, below, .. } = self;
         [(subject.median, below.median), (subject.quartile, below.quartile), (subject.least, below.least)].map(
             |(subject, below)| match self.goal {
-                Goal::Ratio { .. } => format!("{:.3}", subject / below),
+                Goal::Ratio { .. } | Goal::None => format!("{:.3}", subject / below),
                 Goal::Difference { .. } => format!("{:+.1} µs", (subject - below) / 1e3),
             },
         )
@@ -91,22 +94,29 @@ fn nanoseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e9
 }
 
+/// With as many digits as mean something: a crossing between two cores takes a fraction of one.
+fn microseconds(nanoseconds: f64) -> String {
+    let digits = if nanoseconds < 10_000.0 { 3 } else { 1 };
+    format!("{:.digits$}", nanoseconds / 1e3)
+}
+
 /// Prints the table.
 pub(crate) fn print(rows: &[Row]) {
     if rows.is_empty() {
         return;
     }
     let sides = "median / least";
-    println!("\n{:<24}{:<26}{:>24}{:>24}  subject against floor", "", "", "subject", "floor");
+    println!("\n{:<25}{:<26}{:>24}{:>24}  subject against floor", "", "", "subject", "floor");
     println!(
-        "{:<24}{:<26}{sides:>24}{sides:>24}{:>11}{:>11}{:>11}{:>10}{:>7}",
+        "{:<25}{:<26}{sides:>24}{sides:>24}{:>11}{:>11}{:>11}{:>10}{:>7}",
         "subject", "floor", "medians", "quartiles", "minima", "goal", "pairs"
     );
     for row in rows {
-        let side = |side: Summary| format!("{:.1} / {:.1} µs", side.median / 1e3, side.least / 1e3);
+        let side = |side: Summary| format!("{} / {} µs", microseconds(side.median), microseconds(side.least));
         let goal = match row.goal {
             Goal::Ratio { most, .. } => format!("≤ {most:.2}"),
             Goal::Difference { most, .. } => format!("≤ +{} µs", most.as_micros()),
+            Goal::None => String::new(),
         };
         let missed = match (row.is_met(), row.is_met_within_noise()) {
             (true, _) => "",
@@ -115,7 +125,7 @@ pub(crate) fn print(rows: &[Row]) {
         };
         let [medians, quartiles, minima] = row.compared();
         println!(
-            "{:<24}{:<26}{:>24}{:>24}{medians:>11}{quartiles:>11}{minima:>11}{goal:>10}{:>7}{missed}",
+            "{:<25}{:<26}{:>24}{:>24}{medians:>11}{quartiles:>11}{minima:>11}{goal:>10}{:>7}{missed}",
             row.name,
             row.floor,
             side(row.subject),
@@ -139,10 +149,11 @@ fn value(row: &Row) -> Value {
         |side: Summary| json!({ "median_ns": side.median, "quartile_ns": side.quartile, "least_ns": side.least });
     let Row { subject, below, .. } = row;
     let (kind, compared, goal, margin) = match row.goal {
-        Goal::Ratio { most, margin } => ("ratio", subject.median / below.median, most, margin),
+        Goal::Ratio { most, margin } => ("ratio", subject.median / below.median, Some(most), Some(margin)),
         Goal::Difference { most, margin } => {
-            ("difference_ns", subject.median - below.median, nanoseconds(most), nanoseconds(margin))
+            ("difference_ns", subject.median - below.median, Some(nanoseconds(most)), Some(nanoseconds(margin)))
         }
+        Goal::None => ("ratio", subject.median / below.median, None, None),
     };
     json!({
         "subject": row.name, "floor": row.floor, "pairs": row.pairs, "subject_time": side(*subject), "floor_time": side(*below),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ampoule::{Call, Command, End, Floor, HostProbe, Limit, Limits, Stats};
 use ampoule_tests::{guest, program};
 
+use crate::calls;
 use crate::report::Goal;
 
 /// Something to measure beside its floor.
@@ -69,14 +70,17 @@ pub(crate) fn all() -> Vec<Subject> {
         limit("5 ms of wall time", Limit::Wall),
         limit("5 ms of CPU time", Limit::Cpu),
     ]
+    .into_iter()
+    .chain(calls::all())
+    .collect()
 }
 
 /// Two seconds of wall and of CPU time: limits that are on and never met.
-fn generous() -> Call {
+pub(crate) fn generous() -> Call {
     Call::new().wall(Duration::from_secs(2)).cpu(Duration::from_secs(2))
 }
 
-fn floor(floor: Floor) -> Duration {
+pub(crate) fn floor(floor: Floor) -> Duration {
     HostProbe::get().and_then(|probe| probe.measure_once(floor)).expect("a floor of this host")
 }
 

@@ -1,0 +1,119 @@
+//! What a call allocates on the host, unless its values do: nothing, once its buffers have grown. Seen by an allocator that counts for the whole process,
+//! the thread of a live guest included, hence without the harness that runs tests on threads of its own.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "this is a test, whose main is not marked as one")]
+#![allow(missing_docs, reason = "a test has no readers of its interface")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ampoule::{Idle, Imports};
+use ampoule_tests::{echoing, honest_call, program, sandbox};
+
+/// The system's allocator, with a count of what is asked of it.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static DEALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// The next request says where it comes from.
+static LOUD: AtomicBool = AtomicBool::new(false);
+
+// SAFETY: every request is the system allocator's to answer, unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(&ALLOCATIONS, "allocation");
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(&DEALLOCATIONS, "deallocation");
+        // SAFETY: as above; what this allocator gave out is the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(&ALLOCATIONS, "reallocation");
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+fn count(counter: &AtomicU64, what: &str) {
+    counter.fetch_add(1, Ordering::Relaxed);
+    // Saying so allocates, and is not asked again.
+    if LOUD.swap(false, Ordering::Relaxed) {
+        eprintln!("{what}\n{}", std::backtrace::Backtrace::force_capture());
+    }
+}
+
+/// Calls before the first that is counted.
+const WARM_UP: usize = 100;
+const CALLS: usize = 1000;
+
+fn main() {
+    for (promise, check) in [
+        ("a warm call of bytes allocates nothing", || by_exits("echo", b"01234567")),
+        ("a warm call of bytes that calls the host allocates nothing", || by_exits("calls_host", b"01234567")),
+        ("a warm call of a long message allocates nothing", || by_exits("echo", &[7; 1 << 20])),
+        ("a warm live call of bytes allocates nothing", || live("echo", b"01234567")),
+        ("a warm live call of bytes that calls the host allocates nothing", || live("calls_host", b"01234567")),
+        ("a warm live call of a long message allocates nothing", || live("echo", &[7; 1 << 20])),
+        ("a warm call with numbers allocates nothing", typed),
+    ] as [(&str, fn()); 7]
+    {
+        print!("{promise} ... ");
+        std::io::stdout().flush().expect("stdout");
+        check();
+        println!("ok");
+    }
+}
+
+fn by_exits(name: &str, input: &[u8]) {
+    let mut plugin = sandbox(&program("plugin"), &echoing());
+    let (mut reply, call) = (Vec::new(), honest_call());
+    allocates_nothing(|| plugin.call_bytes(name, input, &mut reply, &call).expect("a reply"));
+    assert_eq!(reply, input);
+}
+
+fn live(name: &str, input: &[u8]) {
+    let plugin = sandbox(&program("plugin"), &echoing());
+    let mut plugin = plugin.into_live(Idle::spin(Duration::from_millis(10))).expect("a live plugin");
+    let (mut reply, call) = (Vec::new(), honest_call());
+    allocates_nothing(|| plugin.call_bytes(name, input, &mut reply, &call).expect("a reply"));
+    assert_eq!(reply, input);
+}
+
+fn typed() {
+    let program = program("calls_plugin");
+    let imports = Imports::new().func("host_next", |_, (number,): (u32,)| number.wrapping_add(1));
+    let (mut plugin, call) = (sandbox(&program, &imports), honest_call());
+    for name in ["next", "asks"] {
+        let function = program.func::<(u32,), u32>(name).expect("a function of the guest");
+        let mut number = 0;
+        allocates_nothing(|| number = plugin.call_with(&function, (number,), &call).expect("a reply"));
+        assert_eq!(usize::try_from(number), Ok(WARM_UP + CALLS));
+    }
+}
+
+fn allocates_nothing(mut act: impl FnMut()) {
+    let counts = || [&ALLOCATIONS, &DEALLOCATIONS].map(|count| count.load(Ordering::Relaxed));
+    for _ in 0..WARM_UP {
+        act();
+    }
+    let before = counts();
+    for _ in 0..CALLS {
+        act();
+    }
+    let after = counts();
+    if after != before {
+        LOUD.store(true, Ordering::Relaxed);
+        act();
+        panic!("{CALLS} calls: {before:?} allocations and deallocations before, {after:?} after");
+    }
+}
