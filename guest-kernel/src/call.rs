@@ -38,8 +38,8 @@ pub const CALL_BASE: u64 = 0x1000_0000;
 /// The table is text: one line for each function, `export NAME` or `import NAME`, ended by a newline. A function's ordinal is its place
 /// among those of its kind, from 0.
 ///
-/// Errors: `ENOSYS` where nobody calls into the guest. Another major version, a bad table and a second time end the guest: nobody could
-/// call it.
+/// Errors: `ENOSYS` where nobody calls into the guest. Another major version, a bad table and a second time (outside the ring) end the
+/// guest: nobody could call it.
 pub const ATTACH: u64 = CALL_BASE;
 
 /// Answers the call that is being served, if there is one, and waits for the next. RDI: the outcome ([`OUTCOME_NONE`] and the others);
@@ -61,7 +61,7 @@ pub const IMPORT: u64 = CALL_BASE + 2;
 pub const FETCH: u64 = CALL_BASE + 3;
 
 /// Says something to whoever looks after the guest. RDI: the level, 1 (error) to 5 (trace); RSI, RDX: address and bytes of the target, a
-/// NUL byte and the message, in UTF-8. What comes too often or is longer than [`LOG_MAX_BYTES`] is dropped or cut; both are counted.
+/// NUL byte and the message, in UTF-8. What comes too often is dropped and counted; what is longer than [`LOG_MAX_BYTES`] is cut.
 pub const LOG: u64 = CALL_BASE + 4;
 
 /// Finds a region of memory that the host shares, and never changes. RDI, RSI: address and bytes of its name. Returns its bytes in RAX and its address in

@@ -309,8 +309,11 @@ fn a_limit_or_a_token_stops_a_call_that_computes_and_it_goes_on() {
     let (mut plugin, sum) = summing();
     let short = Duration::from_millis(8);
     for call in [honest_call().wall(short), honest_call().cpu(short)] {
-        let ended = bytes_async(&mut plugin, "checksum", b"long", &call);
-        assert!(matches!(ended, Err(CallError::Ended(End::Limit(Limit::Wall | Limit::Cpu)))), "{ended:?}");
+        // On a busy machine its time may be over before it begins, and then nothing has happened.
+        while plugin.state() == State::Ready {
+            let ended = bytes_async(&mut plugin, "checksum", b"long", &call);
+            assert!(matches!(ended, Err(CallError::Ended(End::Limit(Limit::Wall | Limit::Cpu)))), "{ended:?}");
+        }
         assert_eq!(plugin.state(), State::Stopped);
         assert_eq!(resume_bytes(&mut plugin, &honest_call()).expect("the rest"), sum);
     }

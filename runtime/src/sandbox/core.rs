@@ -421,6 +421,11 @@ impl<T> Core<T> {
 
     fn fetch(&mut self, buffer: Span, watch: &mut Watch) -> Result<[u64; 3], Halt> {
         let Some(message) = self.undelivered.take() else { return Ok(failed(Errno::NOMSG, 0)) };
+        if message.len() as u64 > buffer.length {
+            let length = message.len() as u64;
+            self.undelivered = Some(message);
+            return Ok(failed(Errno::MSGSIZE, length));
+        }
         let [rax, rdi, rsi] = self.hand_over(&message, buffer, watch)?;
         if rax == failure(Errno::FAULT) {
             self.undelivered = Some(message);
