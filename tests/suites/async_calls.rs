@@ -56,6 +56,26 @@ fn summing() -> (Sandbox<()>, Vec<u8>) {
     (plugin, sum.to_le_bytes().to_vec())
 }
 
+/// Calls within shorter and then longer limits, until the call has begun before its time is over; then a limit has stopped it.
+fn stops<R>(
+    sandbox: &mut Sandbox<()>,
+    limits: impl Fn(Duration) -> Call,
+    mut call: impl FnMut(&mut Sandbox<()>, &Call) -> Result<R, CallError>,
+) {
+    let mut time = Duration::from_millis(8);
+    loop {
+        match call(sandbox, &limits(time)).map(drop) {
+            Err(CallError::Ended(End::Limit(Limit::Wall | Limit::Cpu))) => {}
+            other => panic!("{other:?}"),
+        }
+        if sandbox.state() == State::Stopped {
+            return;
+        }
+        assert_eq!(sandbox.state(), State::Ready);
+        time *= 2;
+    }
+}
+
 /// Polls once; the future is not done.
 fn poll_once<F: Future>(future: Pin<&mut F>) {
     let poll = future.poll(&mut Context::from_waker(Waker::noop()));
@@ -254,10 +274,8 @@ fn two_guests_that_compute_take_turns_on_one_thread() {
 fn the_time_of_a_call_that_waits_for_the_host_runs_out() {
     let (mut asks, later, gate) = waiting();
     for name in ["one", "two"] {
-        let call = honest_call().wall(SHORT);
-        let ended = block_on(asks.call_async(&later, (name.to_owned(),), &call));
-        assert!(matches!(ended, Err(CallError::Ended(End::Limit(Limit::Wall)))), "{ended:?}");
-        assert_eq!(asks.state(), State::Stopped);
+        let wall = |time| honest_call().wall(time);
+        stops(&mut asks, wall, |asks, call| block_on(asks.call_async(&later, (name.to_owned(),), call)));
         gate.open();
         assert_eq!(asks.resume(&later, &honest_call()).expect("its result"), format!("{name}, at last"));
         gate.close();
@@ -307,14 +325,8 @@ fn a_call_whose_time_is_over_before_it_begins_changes_nothing() {
 #[test]
 fn a_limit_or_a_token_stops_a_call_that_computes_and_it_goes_on() {
     let (mut plugin, sum) = summing();
-    let short = Duration::from_millis(8);
-    for call in [honest_call().wall(short), honest_call().cpu(short)] {
-        // On a busy machine its time may be over before it begins, and then nothing has happened.
-        while plugin.state() == State::Ready {
-            let ended = bytes_async(&mut plugin, "checksum", b"long", &call);
-            assert!(matches!(ended, Err(CallError::Ended(End::Limit(Limit::Wall | Limit::Cpu)))), "{ended:?}");
-        }
-        assert_eq!(plugin.state(), State::Stopped);
+    for limits in [|time| honest_call().wall(time), |time| honest_call().cpu(time)] {
+        stops(&mut plugin, limits, |plugin, call| bytes_async(plugin, "checksum", b"long", call));
         assert_eq!(resume_bytes(&mut plugin, &honest_call()).expect("the rest"), sum);
     }
     let (mut reply, token) = (Vec::new(), CancelToken::new());
@@ -384,7 +396,7 @@ fn what_cannot_be_called_is_refused_and_changes_nothing() {
     assert_eq!(bytes_async(&mut sandbox, "echo", &[7; 1000], &call).expect("the longest"), [7; 1000]);
 
     // What was refused does not take the place of what was stopped.
-    assert!(call_bytes_within(&mut sandbox, "spins", b"", &call.clone().wall(Duration::from_millis(5))).is_err());
+    stops(&mut sandbox, |time| honest_call().cpu(time), |sandbox, call| call_bytes_within(sandbox, "spins", b"", call));
     let refused = bytes_async(&mut sandbox, "echo", b"", &call);
     assert!(matches!(refused, Err(CallError::State(State::Stopped))), "{refused:?}");
     let sum = plugin.func::<(Vec<u32>,), u64>("sum").expect("its types");

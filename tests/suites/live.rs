@@ -286,7 +286,7 @@ fn what_cannot_be_called_is_refused_and_changes_nothing() {
     let document = Sandbox::new(&program("from_the_document"), &echoing(), ()).expect("a sandbox");
     assert!(matches!(document.into_live(idle()), Err(CallError::NoRing)));
     let mut stopped = Sandbox::new(&plugin, &echoing(), ()).expect("a sandbox");
-    let call = honest_call().wall(Duration::from_millis(5));
+    let call = honest_call().cpu(Duration::from_millis(20));
     assert!(stopped.call_bytes("spins", b"", &mut Vec::new(), &call).is_err());
     assert!(matches!(stopped.into_live(idle()), Err(CallError::State(State::Stopped))));
 }
