@@ -19,7 +19,7 @@ const LOCK: &str = include_str!("../../../Cargo.lock");
 const SEAM: &str = include_str!("seam.rs");
 
 /// Where the tests are that the document names.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     include_str!("bare.rs"),
     include_str!("interface_tests.rs"),
     include_str!("watch.rs"),
@@ -29,6 +29,7 @@ const TESTS: [&str; 10] = [
     include_str!("../../../tests/suites/events.rs"),
     include_str!("../../../tests/suites/hostile_instructions.rs"),
     include_str!("../../../tests/suites/limits.rs"),
+    include_str!("../../../tests/suites/live_threads.rs"),
     include_str!("../../../tests/suites/signals.rs"),
 ];
 
