@@ -234,8 +234,10 @@ impl<T> Core<T> {
         self.drive_until(data, watch, Nanos::MAX)
     }
 
-    /// The same until `end` on `CLOCK_MONOTONIC`, or when the guest comes out next after that.
+    /// The same until `end` on `CLOCK_MONOTONIC`, or when the guest comes out next after that; but not before its second exit. The first entry
+    /// on another thread than before can take longer than there was time (`docs/kvm.md`): the guest would never run.
     pub(super) fn drive_until(&mut self, data: &mut T, watch: &mut Watch, end: Nanos) -> Result<Driven, Halt> {
+        let mut has_entered = false;
         loop {
             let Self { machine, process, streams, program, meter, events, .. } = self;
             let mut kernel = Kernel { process, machine, watch, streams };
@@ -248,9 +250,10 @@ impl<T> Core<T> {
                     }
                 }
             }
-            if end < Nanos::MAX && clock::monotonic() >= end {
+            if end < Nanos::MAX && has_entered && clock::monotonic() >= end {
                 return Ok(Driven::Yielded);
             }
+            has_entered = true;
         }
     }
 

@@ -37,7 +37,8 @@ const SLICE: Nanos = 5_000_000;
 
 impl<T: Send> Sandbox<T> {
     /// Calls a function within limits, as a future: the guest runs while it is polled, a few milliseconds at a time, and no thread waits for
-    /// the host's [async functions](crate::Imports::async_func).
+    /// the host's [async functions](crate::Imports::async_func). A guest that sleeps, or waits for one of its streams, does hold the thread that
+    /// polls.
     ///
     /// Dropping it stops the call: the sandbox is then [`State::Stopped`], and [`resume`](Self::resume) goes on.
     ///

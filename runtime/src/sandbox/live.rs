@@ -223,14 +223,14 @@ impl<T: 'static> Live<T> {
         if arguments.len() > link.max {
             return Err(CallError::TooLong { bytes: arguments.len() as u64, max: link.max });
         }
-        link.number = link.number.wrapping_add(1);
-        let header = Header { kind: Kind::Call, outcome: 0, ordinal, number: link.number, length: 0 };
         let mut pace = Pace::begin(call);
         let mut failed = None;
         // Nothing has happened yet, and nothing will.
         if let Err(end) = pace.begun() {
             return Err(CallError::Ended(end));
         }
+        link.number = link.number.wrapping_add(1);
+        let header = Header { kind: Kind::Call, outcome: 0, ordinal, number: link.number, length: 0 };
         leg.begin(call.output_bytes());
         let answer = link
             .send(leg, &header, arguments, &mut pace)
