@@ -186,6 +186,7 @@ impl BareVm {
         let timer = ThreadTimer::current()?;
         let blocked = Blocked::new(timer.id(), false)?;
         self.vcpu.set_signal_mask(blocked.mask_inside())?;
+        timer.stop();
         timer.arm(NO_RUN, deadline)?;
         let ended = loop {
             let exit = self.vcpu.run();
@@ -197,7 +198,7 @@ impl BareVm {
                 Err(error) => break Err(error),
             }
         };
-        timer.disarm(NO_RUN);
+        timer.stop();
         ended
     }
 

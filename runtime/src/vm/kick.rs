@@ -5,6 +5,11 @@
 //! pending until the run's end takes it away. Somebody else's use of the same signal is kept aside, or it would interrupt every entry,
 //! and put back at the run's end.
 //!
+//! It is SIGURG unless chosen otherwise, which a process ignores by default. Between two runs a kick that comes then is dropped by the kernel,
+//! so the timer may stand from one run to the next: a run that ends in time stops nothing, and the next one arms nothing if the timer comes
+//! early enough. (While it is blocked a signal is kept although it would be ignored, and inside `KVM_RUN` the kernel still counts the
+//! thread's own mask, `real_blocked`.) A real-time signal would end the process: its timer is stopped at each run's end.
+//!
 //! SIGPIPE is blocked as well: an embedder that is not a Rust program has not ignored it, and must not die of a program's output.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -13,16 +18,16 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use super::clock::{Nanos, timespec};
+use super::clock::{self, Nanos, timespec};
 use super::error::HostError;
 use super::process;
 use super::seam::{self, HostCall};
 
-/// Signals below SIGRTMIN are the C library's or have a meaning; the first few above are popular. 0: not chosen yet.
-static SIGNAL: AtomicI32 = AtomicI32::new(0);
+/// The kick signal.
+static SIGNAL: AtomicI32 = AtomicI32::new(IGNORED);
 
-/// Distance of the default kick signal from SIGRTMIN.
-const DEFAULT_OFFSET: i32 = 12;
+/// Its default: "urgent data on a socket", which hardly anybody listens to and every process ignores unless it does.
+const IGNORED: i32 = libc::SIGURG;
 
 /// Marks the signals that are ours: its address travels as their value.
 static COOKIE: u8 = 0;
@@ -42,9 +47,10 @@ pub struct NotARealTimeSignal {
     pub last: i32,
 }
 
-/// Chooses the real-time signal that interrupts running guests, for the whole process: `SIGRTMIN + 12` unless chosen otherwise.
+/// Chooses a real-time signal to interrupt running guests, for the whole process: it is `SIGURG` unless chosen otherwise.
 ///
-/// No handler is installed for it and none runs. Call this before the first sandbox, if the program itself uses that signal.
+/// No handler is installed for it and none runs. Call this before the first sandbox if the program itself handles `SIGURG` (a Go runtime in
+/// the same process does), which would see a kick now and then. A real-time signal costs a call into a sandbox some two microseconds more.
 ///
 /// # Errors
 /// [`NotARealTimeSignal`] if `signal` lies outside `SIGRTMIN..=SIGRTMAX`.
@@ -64,10 +70,7 @@ pub fn set_kick_signal(signal: i32) -> Result<(), NotARealTimeSignal> {
 }
 
 fn chosen_signal() -> i32 {
-    match SIGNAL.load(Ordering::Relaxed) {
-        0 => libc::SIGRTMIN() + DEFAULT_OFFSET,
-        signal => signal,
-    }
+    SIGNAL.load(Ordering::Relaxed)
 }
 
 /// A thread that can be kicked, with the signal that it listens to.
@@ -170,6 +173,8 @@ pub(super) struct ThreadTimer {
     notices: OnceCell<OwnedFd>,
     /// The run that armed the timer last; another run on this thread re-arms.
     owner: Cell<u64>,
+    /// When it fires, unless it was fired from outside meanwhile; 0 if it does not stand.
+    armed: Cell<Nanos>,
 }
 
 impl ThreadTimer {
@@ -202,7 +207,7 @@ impl ThreadTimer {
             seam::check(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) })
         })?;
         let id = ThreadId { thread, signal, timer: timer.addr() };
-        Ok(Self { id, process: process(), timer, notices: OnceCell::new(), owner: Cell::new(0) })
+        Ok(Self { id, process: process(), timer, notices: OnceCell::new(), owner: Cell::new(0), armed: Cell::new(0) })
     }
 
     pub(super) fn id(&self) -> ThreadId {
@@ -215,11 +220,35 @@ impl ThreadTimer {
     }
 
     /// Sends the kick at `at` on `CLOCK_MONOTONIC`, for `run`.
+    ///
+    /// A timer that stands from an earlier run, and comes no later, is good enough: the run it interrupts too early arms it again.
     pub(super) fn arm(&self, run: u64, at: Nanos) -> Result<(), HostError> {
         // Zero would disarm.
-        self.set(at.max(1))?;
+        let at = at.max(1);
+        if self.armed.get() > at || self.armed.get() <= clock::monotonic() {
+            self.armed.set(0);
+            self.set(at)?;
+            self.armed.set(at);
+        }
         self.owner.set(run);
         Ok(())
+    }
+
+    /// The timer may have fired, or may have been fired: it has to be armed again.
+    pub(super) fn forget(&self) {
+        self.owner.set(0);
+        self.armed.set(0);
+    }
+
+    /// The end of `run`: the timer stays if it may fire between two runs. True if no kick of its own has to be taken away.
+    pub(super) fn leave(&self, run: u64) -> bool {
+        if self.id.signal != IGNORED {
+            return self.disarm(run);
+        }
+        if self.is_armed_by(run) {
+            self.owner.set(0);
+        }
+        true
     }
 
     fn set(&self, at: Nanos) -> Result<bool, HostError> {
@@ -235,7 +264,7 @@ impl ThreadTimer {
     ///
     /// True if it had not fired: so it never will.
     pub(super) fn stop(&self) -> bool {
-        self.owner.set(0);
+        self.forget();
         // A timer that cannot be stopped fires once into the drain below or into a later run, which decides by the clock.
         self.set(0).is_ok_and(|left| left)
     }

@@ -150,6 +150,7 @@ impl Watch {
     /// Call when `KVM_RUN` was interrupted: takes the signal away and decides from the clocks and the token.
     pub(crate) fn interrupted(&mut self) -> Result<(), Halted> {
         self.cut_short = if self.blocked.drain() { 0 } else { self.cut_short.saturating_add(1) };
+        self.timer.forget();
         self.check()?;
         Ok(self.arm()?)
     }
@@ -206,7 +207,7 @@ impl Watch {
             if polled.next().is_some_and(|notice| !notice.revents().is_empty()) {
                 self.blocked.drain();
                 // The timer may have been what we took: it has to stand again before the next entry.
-                self.timer.disarm(self.run);
+                self.timer.forget();
             }
             if polled.any(|fd| !fd.revents().is_empty()) {
                 return Ok(Woken::Ready);
@@ -274,7 +275,7 @@ impl Drop for Watch {
         // From here on nobody sends a kick. A cancel may have fired the timer although this run had not armed it (`kick::send`).
         if self.is_cancelled() {
             self.timer.stop();
-        } else if self.timer.disarm(self.run) && self.budget.nudge.is_none() {
+        } else if self.timer.leave(self.run) && self.budget.nudge.is_none() {
             self.blocked.set_quiet();
         }
     }
@@ -350,6 +351,31 @@ mod tests {
         assert!(!outer.timer.is_armed_by(outer.run));
         outer.enter().unwrap();
         assert!(outer.timer.is_armed_by(outer.run));
+    }
+
+    #[test]
+    fn a_timer_that_stands_from_an_earlier_run_strikes_nothing_between_and_no_later_deadline_is_missed() {
+        for between in [0, 3_000_000] {
+            let watch = Watch::begin(budget(2_000_000, FOREVER, None)).unwrap();
+            watch.enter().unwrap();
+            let standing = watch.wall_deadline();
+            drop(watch);
+            let until = clock::monotonic() + between;
+            while clock::monotonic() < until {}
+            let mut next = Watch::begin(budget(20_000_000, FOREVER, None)).unwrap();
+            next.enter().unwrap();
+            // What interrupts it first is the timer that stood, if that has not fired yet, and then its own.
+            loop {
+                while !next.blocked.drain() {}
+                assert!(clock::monotonic() >= standing.min(next.wall_deadline()));
+                match next.interrupted() {
+                    Ok(()) => {}
+                    Err(Halted::Stop(stop)) => break assert_eq!(stop, Stop::Wall),
+                    Err(Halted::Host(error)) => panic!("{error}"),
+                }
+            }
+            assert!(clock::monotonic() >= next.wall_deadline());
+        }
     }
 
     #[test]
