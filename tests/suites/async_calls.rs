@@ -454,6 +454,17 @@ fn a_host_function_or_a_future_that_panics_poisons_and_panics_in_the_task() {
 }
 
 #[test]
+fn a_log_listener_that_panics_poisons_and_panics_in_the_task() {
+    let builder = Sandbox::builder(&program("plugin"), &echoing()).log(|record| panic!("{}", record.message));
+    let mut plugin = builder.build(()).expect("a sandbox");
+    let panic = catch_unwind(AssertUnwindSafe(|| bytes_async(&mut plugin, "log", b"said", &honest_call())));
+    assert!(panic.is_err());
+    assert_eq!(plugin.state(), State::Poisoned);
+    let refused = bytes_async(&mut plugin, "echo", b"", &honest_call());
+    assert!(matches!(refused, Err(CallError::State(State::Poisoned))), "{refused:?}");
+}
+
+#[test]
 fn memory_of_earlier_calls_is_used_again() {
     let mut plugin = sandbox(&program("plugin"), &echoing());
     let mut reply = Vec::with_capacity(1 << 20);

@@ -261,4 +261,12 @@ fn a_reply_of_the_hosts_has_the_same_limit_as_every_message() {
     assert_eq!(call_bytes(&mut asks, "asks_raw", &100_000_u64.to_le_bytes()).expect("the longest").len(), 100_000);
     let reason = call_bytes(&mut asks, "handles", &100_001_u64.to_le_bytes()).expect("the function failed");
     assert!(reason.starts_with(b"handled: ") && reason.len() > 20, "{}", String::from_utf8_lossy(&reason));
+
+    let imports = asked::<()>()
+        .async_func("later", |_, (name,): (String,)| async move { Ok::<String, Infallible>(name.repeat(100_001)) });
+    let limits = ampoule::Limits::new().message_bytes(100_000);
+    let mut asks = Sandbox::builder(&program("asks"), &imports).limits(limits).build(()).expect("a sandbox");
+    let refused = call_bytes(&mut asks, "asks_later", b"\x01x");
+    assert!(matches!(&refused, Err(CallError::Import { name, .. }) if name == "later"), "{refused:?}");
+    assert_eq!(asks.state(), State::Ready);
 }

@@ -377,11 +377,7 @@ impl<T> Core<T> {
         });
         self.arguments = bytes;
         let results = match served {
-            Ok(Ok(Served::Now)) if result.len() > self.limits.message() => {
-                let reason = format!("{} bytes of reply, and the limit is {}", result.len(), self.limits.message());
-                self.import_failed(&import.name, ImportFailure::Failed(reason.into())).map(Some)
-            }
-            Ok(Ok(Served::Now)) => self.hand_over(&result, buffer, watch).map(Some),
+            Ok(Ok(Served::Now)) => self.hand_result(&import.name, &result, buffer, watch).map(Some),
             Ok(Ok(Served::Later(future))) => {
                 self.waiting = Some(Waiting { name: import.name.clone(), buffer, future });
                 Ok(None)
@@ -402,11 +398,21 @@ impl<T> Core<T> {
         watch: &mut Watch,
     ) -> Result<(), Halt> {
         let results = match result {
-            Ok(reply) => self.hand_over(&reply, waiting.buffer, watch)?,
+            Ok(reply) => self.hand_result(&waiting.name, &reply, waiting.buffer, watch)?,
             Err(failure) => self.import_failed(&waiting.name, failure)?,
         };
         self.machine.set_results(results);
         Ok(())
+    }
+
+    /// Gives the guest a host function's result, if messages may be so long.
+    fn hand_result(&mut self, name: &str, result: &[u8], buffer: Span, watch: &mut Watch) -> Result<[u64; 3], Halt> {
+        let (bytes, max) = (result.len(), self.limits.message());
+        if bytes > max {
+            let reason = format!("{bytes} bytes of reply, and the limit is {max}");
+            return self.import_failed(name, ImportFailure::Failed(reason.into()));
+        }
+        self.hand_over(result, buffer, watch)
     }
 
     fn import_failed(&mut self, name: &str, failure: ImportFailure) -> Result<[u64; 3], Halt> {

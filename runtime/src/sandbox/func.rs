@@ -50,6 +50,13 @@ impl<A: Schema, R> Func<A, R> {
     /// plugin.call(&score.taking(), (name, &marks[..]))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// ```compile_fail
+    /// # let program = ampoule::Program::from_file("plugin")?;
+    /// let score = program.func::<(String, Vec<u32>), f64>("score")?;
+    /// score.taking::<(&str, Vec<i32>)>(); // another shape
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn taking<B: Serialize + Schema>(&self) -> Func<B, R> {
         const { assert!(A::TYPE.is(B::TYPE), "the arguments have another shape than the function's") };

@@ -9,7 +9,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use rustix::io::Errno;
@@ -18,14 +17,13 @@ use serde::de::DeserializeOwned;
 
 use super::State;
 use super::alarm::Alarm;
-use super::codec;
 use super::core::{Answer, Driven};
 use super::error::CallError;
 use super::func::Func;
 use super::halt::{Halt, Pause};
 use super::imports::poll;
-use super::instance::{Sandbox, encoding, prepare};
-use super::session::Used;
+use super::instance::{Sandbox, prepare};
+use super::session::{Used, decoded};
 use crate::end::{End, Limit};
 use crate::limits::Call;
 use crate::vm::cancel::OnCancel;
@@ -50,20 +48,12 @@ impl<T: Send> Sandbox<T> {
         arguments: A,
         call: &Call,
     ) -> impl Future<Output = Result<R, CallError>> + Send + use<'a, T, A, R> {
-        let mut encoded = std::mem::take(&mut self.session.arguments);
-        let begun = if func.program.is(&self.core.program) {
-            codec::encode(&arguments, &mut encoded)
-                .map_err(|error| encoding(func.name(), "encode the arguments", error))
-        } else {
-            Err(CallError::OtherProgram { name: func.name().to_owned() })
-        };
-        let name = Arc::clone(&func.name);
-        let begun = begun.and_then(|()| self.session.call(&name, |name| self.core.export(name)));
-        let running = begun.map(|ordinal| Running::new(self, ordinal, encoded, call.clone()));
-        async move {
-            let sandbox = running?.await?;
-            codec::decode(&sandbox.core.reply).map_err(|error| encoding(func.name(), "decode the result", error))
-        }
+        let begun = self.session.encoded(&self.core.program, func, &arguments).and_then(|encoded| {
+            let ordinal = self.session.call(&func.name, |name| self.core.export(name))?;
+            Ok((ordinal, encoded))
+        });
+        let running = begun.map(|(ordinal, encoded)| Running::new(self, ordinal, encoded, call.clone()));
+        async move { decoded(func, &running?.await?.core.reply) }
     }
 
     /// The same for a function that takes and returns bytes as they are. The reply replaces what is in `reply`.
@@ -175,6 +165,8 @@ impl<T> Running<'_, T> {
         let now = clock::monotonic();
         let is_first = session.state == State::Ready;
         let pause = session.pause.replace(Pause::Between);
+        // What unwinds from here, out of a listener, leaves it in the middle of a call.
+        session.state = State::Poisoned;
         let mut watch = Watch::begin(Budget {
             wall: self.deadline.saturating_sub(now),
             cpu: self.cpu_left,
@@ -200,6 +192,7 @@ impl<T> Running<'_, T> {
                     .and_then(|()| core.drive_until(&mut session.data, &mut watch, end)),
                 Poll::Pending => {
                     core.waiting = Some(waiting);
+                    session.state = State::Stopped;
                     let over = watch.check().map_err(|stop| Halt::stopped(stop, Pause::Between));
                     return over.map(|()| Polled::Waiting);
                 }

@@ -12,14 +12,13 @@ use serde::de::DeserializeOwned;
 
 use super::State;
 use super::builder::SandboxBuilder;
-use super::codec;
 use super::core::{Answer, Core, Driven};
 use super::error::{CallError, SandboxError};
 use super::func::Func;
 use super::halt::{Halt, Pause};
 use super::imports::{Imports, poll};
 use super::run;
-use super::session::{Session, Used};
+use super::session::{Session, Used, decoded};
 use super::step::Meter;
 use crate::limits::Call;
 use crate::program::Program;
@@ -104,16 +103,11 @@ impl<T> Sandbox<T> {
         arguments: A,
         call: &Call,
     ) -> Result<R, CallError> {
-        if !func.program.is(&self.core.program) {
-            return Err(CallError::OtherProgram { name: func.name().to_owned() });
-        }
-        let mut encoded = std::mem::take(&mut self.session.arguments);
-        let result = codec::encode(&arguments, &mut encoded)
-            .map_err(|error| encoding(func.name(), "encode the arguments", error))
-            .and_then(|()| self.session.call(&func.name, |name| self.core.export(name)))
-            .and_then(|ordinal| self.start(ordinal, &encoded, call));
+        let encoded = self.session.encoded(&self.core.program, func, &arguments)?;
+        let called = self.session.call(&func.name, |name| self.core.export(name));
+        let result = called.and_then(|ordinal| self.start(ordinal, &encoded, call));
         self.session.arguments = encoded;
-        result.and_then(|()| self.decoded(func))
+        result.and_then(|()| decoded(func, &self.core.reply))
     }
 
     /// Calls a function that takes and returns bytes as they are. The reply replaces what is in `reply`, whose memory is used again.
@@ -145,7 +139,7 @@ impl<T> Sandbox<T> {
             return Err(CallError::NotStopped { name: func.name().to_owned() });
         }
         self.go_on(call)?;
-        self.decoded(func)
+        decoded(func, &self.core.reply)
     }
 
     /// Goes on with the bytes call that a limit or a token stopped, within new limits.
@@ -206,10 +200,6 @@ impl<T> Sandbox<T> {
             reply.clear();
         }
         result
-    }
-
-    fn decoded<A, R: DeserializeOwned>(&self, func: &Func<A, R>) -> Result<R, CallError> {
-        codec::decode(&self.core.reply).map_err(|error| encoding(func.name(), "decode the result", error))
     }
 
     fn start(&mut self, ordinal: u32, arguments: &[u8], call: &Call) -> Result<(), CallError> {
@@ -330,10 +320,6 @@ pub(super) fn wait<T>(core: &mut Core<T>, watch: &mut Watch) -> Result<(), Halt>
         let mut count = [0; 8];
         let _ = rustix::io::read(&wake.0, &mut count);
     }
-}
-
-pub(super) fn encoding(name: &str, action: &'static str, error: postcard::Error) -> CallError {
-    CallError::Encoding { name: name.to_owned(), action, reason: error.to_string() }
 }
 
 #[cfg(test)]

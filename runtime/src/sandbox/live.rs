@@ -19,14 +19,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::State;
-use super::codec;
 use super::error::{CallError, ProtocolError};
 use super::func::Func;
 use super::halt::{Halt, Pause};
-use super::instance::{Sandbox, encoding};
+use super::instance::Sandbox;
 use super::link::{Interrupted, Link};
 use super::pace::{Pace, Paced};
-use super::session::Session;
+use super::session::{Session, decoded};
 use super::vcpu_thread::Leg;
 use crate::limits::Call;
 
@@ -125,17 +124,11 @@ impl<T: 'static> Live<T> {
         arguments: A,
         call: &Call,
     ) -> Result<R, CallError> {
-        if !func.program.is(self.leg.program()) {
-            return Err(CallError::OtherProgram { name: func.name().to_owned() });
-        }
-        let mut encoded = std::mem::take(&mut self.session.arguments);
-        let result = codec::encode(&arguments, &mut encoded)
-            .map_err(|error| encoding(func.name(), "encode the arguments", error))
-            .and_then(|()| self.session.call(&func.name, |name| self.leg.export(name)))
-            .and_then(|ordinal| self.exchange(ordinal, &encoded, call));
+        let encoded = self.session.encoded(self.leg.program(), func, &arguments)?;
+        let called = self.session.call(&func.name, |name| self.leg.export(name));
+        let result = called.and_then(|ordinal| self.exchange(ordinal, &encoded, call));
         self.session.arguments = encoded;
-        result?;
-        codec::decode(&self.link.reply).map_err(|error| encoding(func.name(), "decode the result", error))
+        result.and_then(|()| decoded(func, &self.link.reply))
     }
 
     /// Calls a function that takes and returns bytes as they are. The reply replaces what is in `reply`, whose memory is used again.

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::State;
+use super::codec;
 use super::core::Answer;
 use super::error::CallError;
+use super::func::Func;
 use super::halt::{Halt, Pause};
 use super::imports::BoxError;
 use crate::linux::streams::SharedTail;
+use crate::program::Program;
 use crate::vm::clock::Nanos;
 use crate::vm::error::HostError;
 use crate::vm::seam::HostCall;
@@ -55,6 +61,25 @@ impl<T> Session<T> {
     pub(super) fn new(data: T, tail: SharedTail, used: Used) -> Self {
         let (state, calling) = (State::Ready, Arc::from(""));
         Self { data, state, pause: None, calling, ordinal: None, arguments: Vec::new(), tail, used }
+    }
+
+    /// The arguments of a typed call as a message, in memory that [`arguments`](Self::arguments) takes back.
+    ///
+    /// # Errors
+    /// [`CallError::OtherProgram`], and [`CallError::Encoding`] if a type's own serialization fails.
+    pub(super) fn encoded<A: Serialize, R>(
+        &mut self,
+        program: &Program,
+        func: &Func<A, R>,
+        arguments: &A,
+    ) -> Result<Vec<u8>, CallError> {
+        if !func.program.is(program) {
+            return Err(CallError::OtherProgram { name: func.name().to_owned() });
+        }
+        let mut encoded = std::mem::take(&mut self.arguments);
+        codec::encode(arguments, &mut encoded)
+            .map_err(|error| encoding(func.name(), "encode the arguments", &error))
+            .map(|()| encoded)
     }
 
     /// # Errors
@@ -155,4 +180,13 @@ impl<T> Session<T> {
             }
         }
     }
+}
+
+/// The result of a typed call out of its reply.
+pub(super) fn decoded<A, R: DeserializeOwned>(func: &Func<A, R>, reply: &[u8]) -> Result<R, CallError> {
+    codec::decode(reply).map_err(|error| encoding(func.name(), "decode the result", &error))
+}
+
+fn encoding(name: &str, action: &'static str, error: &postcard::Error) -> CallError {
+    CallError::Encoding { name: name.to_owned(), action, reason: error.to_string() }
 }

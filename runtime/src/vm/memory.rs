@@ -13,65 +13,15 @@
 //! ```
 
 use std::io;
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use ampoule_kernel::layout;
 use vm_memory::VolatileSlice;
 
 use super::error::HostError;
-use super::seam::{self, HostCall};
+use super::mapping::Mapping;
+use super::seam::HostCall;
 use super::shared::RegionMemory;
-
-/// One anonymous private mapping of the host's, unmapped on drop.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: the mapping is plain memory that this value alone owns; nothing about it is tied to a thread.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(len: usize) -> Result<Self, HostError> {
-        let start = seam::raw(HostCall::Map, || {
-            // SAFETY: an anonymous mapping at an address of the kernel's choice replaces nothing.
-            let start = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    len,
-                    libc::PROT_READ | libc::PROT_WRITE,
-                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                    -1,
-                    0,
-                )
-            };
-            if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start) }
-        })
-        .map_err(|source| HostError::Call { call: HostCall::Map, source })?;
-        let start = NonNull::new(start.cast::<u8>()).ok_or_else(|| HostError::Call {
-            call: HostCall::Map,
-            source: io::Error::from(io::ErrorKind::AddrNotAvailable),
-        })?;
-        let mapping = Self { start, len };
-        for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
-            seam::call(HostCall::Advise, || {
-                // SAFETY: the range is exactly this mapping, and neither advice changes its content.
-                seam::check(unsafe { libc::madvise(mapping.start.as_ptr().cast(), mapping.len, advice) })
-            })?;
-        }
-        Ok(mapping)
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the range is exactly the mapping that `new` made. The VM that had it as slots is dropped before (`Shell`'s field
-        // order), and no reference into it was ever formed.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
-    }
-}
 
 /// How large a guest's memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,7 +70,7 @@ impl GuestMemory {
             offset = usize::try_from(bytes).ok().and_then(|bytes| offset.checked_add(bytes)).ok_or_else(too_large)?;
         }
         let words = usize::try_from(geometry.payload_pages.div_ceil(64)).map_err(|_| too_large())?;
-        Ok(Self { mapping: Mapping::new(offset)?, slots, regions: Vec::new(), written: vec![0; words] })
+        Ok(Self { mapping: Mapping::anonymous(offset)?, slots, regions: Vec::new(), written: vec![0; words] })
     }
 
     /// The slots, for KVM.
@@ -136,9 +86,8 @@ impl GuestMemory {
 
     /// Where a slot lies in the host's address space.
     pub(super) fn host_address(&self, slot: &Slot) -> u64 {
-        let start = self.mapping.start.as_ptr() as usize;
         // A user-space address and an offset within one mapping: neither can exceed 47 bits.
-        (start.wrapping_add(slot.offset)) as u64
+        self.mapping.address().wrapping_add(slot.offset as u64)
     }
 
     /// Copies `buf.len()` bytes at guest-physical `start` out of the guest.
@@ -206,15 +155,7 @@ impl GuestMemory {
         }) else {
             return Err(out_of_range);
         };
-        let Ok(inside) = usize::try_from(inside) else {
-            return Err(out_of_range);
-        };
-        // SAFETY: `slot.offset + inside + len` is within the mapping: `new` laid the slots out inside it, and `inside + len` was just
-        // checked against the slot's size.
-        let host = unsafe { self.mapping.start.add(slot.offset + inside) };
-        // SAFETY: the range is mapped, readable and writable for as long as `self` lives, to which the slice's lifetime is bound;
-        // all access to it is volatile, by `VolatileSlice` here and by the guest.
-        Ok(unsafe { VolatileSlice::new(host.as_ptr(), len) })
+        self.mapping.slice(slot.offset as u64 + inside, len).ok_or(out_of_range)
     }
 
     fn mark(&mut self, start: u64, len: usize) {

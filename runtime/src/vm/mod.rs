@@ -4,6 +4,7 @@
 //! device   /dev/kvm, opened once: version, capabilities, CPUID
 //! shell    VM + vCPU + slots: what a sandbox borrows while it runs
 //! bare     the least that is a virtual machine: what speed is measured against
+//! mapping  a mapping of the host's
 //! memory   the slots and the one way to touch them: checked copies
 //! shared   regions that many guests read, and the ring between a guest and host threads
 //! posted   stores that KVM notes down instead of exiting: posted events
@@ -33,6 +34,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod interface_tests;
 pub(crate) mod kick;
+mod mapping;
 pub(crate) mod memory;
 pub(crate) mod posted;
 pub(crate) mod process;

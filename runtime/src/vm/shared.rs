@@ -7,9 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use ampoule_kernel::layout::REGION_ALIGN;
 use ampoule_kernel::ring::{self, RING_BYTES};
@@ -17,74 +15,13 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use vm_memory::VolatileSlice;
 
 use super::error::HostError;
-use super::seam::{self, HostCall};
-
-/// A mapping of the host's, unmapped on drop.
-#[derive(Debug)]
-struct Shared {
-    start: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: the mapping is plain memory; every access to it goes through atomics or volatile copies.
-unsafe impl Send for Shared {}
-// SAFETY: as above; no method hands out a reference into it.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    /// Maps `file`, or anonymous memory; not inherited by a fork, not in core dumps.
-    fn new(len: usize, protection: libc::c_int, file: Option<&File>) -> Result<Self, HostError> {
-        let (flags, descriptor) = match file {
-            Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
-            None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
-        };
-        let start = seam::call(HostCall::Map, || {
-            // SAFETY: a mapping at an address of the kernel's choice replaces nothing.
-            let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, descriptor, 0) };
-            if start == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            NonNull::new(start.cast::<u8>()).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
-        })?;
-        let mapping = Self { start, len };
-        for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
-            seam::call(HostCall::Advise, || {
-                // SAFETY: the range is exactly this mapping, and neither advice changes its content.
-                seam::check(unsafe { libc::madvise(mapping.start.as_ptr().cast(), mapping.len, advice) })
-            })?;
-        }
-        Ok(mapping)
-    }
-
-    fn address(&self) -> u64 {
-        self.start.as_ptr() as u64
-    }
-
-    fn slice(&self, offset: u64, len: usize) -> Option<VolatileSlice<'_>> {
-        let offset = usize::try_from(offset).ok()?;
-        if offset > self.len || len > self.len - offset {
-            return None;
-        }
-        // SAFETY: `offset` is at most the mapping's length, as just checked.
-        let start = unsafe { self.start.add(offset) };
-        // SAFETY: the range lies in the mapping, as just checked, which lives as long as `self`, to which the slice's lifetime is bound;
-        // all access to it is volatile or atomic. Whoever got a read-only mapping never writes through it.
-        Some(unsafe { VolatileSlice::new(start.as_ptr(), len) })
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: the range is exactly the mapping that `new` made; KVM slots over it belong to shells that hold this value longer
-        // than their VM (`Shell`'s field order).
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
-    }
-}
+use super::mapping::Mapping;
+use super::seam::HostCall;
 
 /// A sealed, read-only piece of memory.
 #[derive(Debug)]
 pub(crate) struct RegionMemory {
-    mapping: Shared,
+    mapping: Mapping,
     /// Bytes of content; the mapping is longer, and zero behind them.
     len: u64,
 }
@@ -103,7 +40,7 @@ impl RegionMemory {
         file.set_len(whole)?;
         rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let bytes = usize::try_from(whole).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        let mapping = Shared::new(bytes, libc::PROT_READ, Some(&file)).map_err(|error| match error {
+        let mapping = Mapping::of_sealed(&file, bytes).map_err(|error| match error {
             HostError::Call { source, .. } => source,
             other => io::Error::other(other),
         })?;
@@ -117,7 +54,7 @@ impl RegionMemory {
 
     /// Bytes of the mapping: what a guest can see of it.
     pub(crate) fn whole(&self) -> u64 {
-        self.mapping.len as u64
+        self.mapping.len() as u64
     }
 
     pub(super) fn host_address(&self) -> u64 {
@@ -132,7 +69,7 @@ impl RegionMemory {
 /// The ring's memory.
 #[derive(Debug)]
 pub(crate) struct RingMemory {
-    mapping: Shared,
+    mapping: Mapping,
 }
 
 impl RingMemory {
@@ -140,7 +77,7 @@ impl RingMemory {
     pub(crate) fn new() -> Result<Self, HostError> {
         let len = usize::try_from(RING_BYTES)
             .map_err(|_| HostError::Call { call: HostCall::Map, source: io::Error::from_raw_os_error(libc::ENOMEM) })?;
-        Ok(Self { mapping: Shared::new(len, libc::PROT_READ | libc::PROT_WRITE, None)? })
+        Ok(Self { mapping: Mapping::anonymous(len)? })
     }
 
     pub(super) fn host_address(&self) -> u64 {
@@ -153,29 +90,17 @@ impl RingMemory {
             ring::Memory::store(self, offset, 0, Ordering::Relaxed);
         }
     }
-
-    fn word(&self, offset: u64) -> Option<&AtomicU64> {
-        let offset = usize::try_from(offset).ok()?;
-        if !offset.is_multiple_of(8) || offset > self.mapping.len - 8 {
-            return None;
-        }
-        // SAFETY: `offset` lies in the mapping, as just checked.
-        let word = unsafe { self.mapping.start.add(offset) };
-        // SAFETY: eight aligned bytes inside the mapping, which lives as long as `self`; host threads reach words only through atomics,
-        // and the guest's accesses are the hardware's.
-        Some(unsafe { AtomicU64::from_ptr(word.as_ptr().cast()) })
-    }
 }
 
 impl ring::Memory for RingMemory {
     #[inline]
     fn load(&self, offset: u64, order: Ordering) -> u64 {
-        self.word(offset).map_or(0, |word| word.load(order))
+        self.mapping.word(offset).map_or(0, |word| word.load(order))
     }
 
     #[inline]
     fn store(&self, offset: u64, value: u64, order: Ordering) {
-        if let Some(word) = self.word(offset) {
+        if let Some(word) = self.mapping.word(offset) {
             word.store(value, order);
         }
     }

@@ -275,7 +275,10 @@ impl Drop for Watch {
         // From here on nobody sends a kick. A cancel may have fired the timer although this run had not armed it (`kick::send`).
         if self.is_cancelled() {
             self.timer.stop();
-        } else if self.timer.leave(self.run) && self.budget.nudge.is_none() {
+        } else if self.budget.nudge.is_some() {
+            // A nudge may have fired the timer as well: what it was armed for says nothing any more.
+            self.timer.disarm(self.run);
+        } else if self.timer.leave(self.run) {
             self.blocked.set_quiet();
         }
     }
@@ -367,7 +370,10 @@ mod tests {
             next.enter().unwrap();
             // What interrupts it first is the timer that stood, if that has not fired yet, and then its own.
             loop {
-                while !next.blocked.drain() {}
+                while !next.blocked.drain() {
+                    let late = clock::monotonic().saturating_sub(next.wall_deadline());
+                    assert!(late < 10_000_000_000, "no timer stands for the run");
+                }
                 assert!(clock::monotonic() >= standing.min(next.wall_deadline()));
                 match next.interrupted() {
                     Ok(()) => {}

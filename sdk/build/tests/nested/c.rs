@@ -11,20 +11,20 @@ fn project(test: &str, build: &str) -> Project {
 
 #[test]
 fn c_files_are_linked_statically_and_rebuilt_when_a_header_changes_and_only_then() {
-    let build = r#"ampoule_build::C::new("guest.c").file("other/guest.c").include("in clude").define("WORD", "\"a word\"")
+    let build = r#"ampoule_build::C::new("guest.c").file("other/guest.c").include("two words").define("WORD", "\"a word\"")
         .define("LOUD", None).library("m").build();"#;
     let project = project("c", build);
     let main = "#include <stdio.h>\n#include <header.h>\n#ifndef LOUD\n#error quiet\n#endif\n\
                 int main(int argc, char **argv) { printf(\"%s %d %g\\n\", WORD, NUMBER, other(argc)); }\n";
     project.write("outer/guest.c", main);
     project.write("outer/other/guest.c", "#include <math.h>\ndouble other(int x) { return sqrt(x + 3.0); }\n");
-    project.write("outer/in clude/header.h", "#define NUMBER 1\ndouble other(int);\n");
+    project.write("outer/two words/header.h", "#define NUMBER 1\ndouble other(int);\n");
     let build = || succeed(&mut project.cargo(&["build", "--offline"]));
     build();
     assert_eq!(project.run_guest("outer/target/debug/outer"), "a word 1 2\n");
     assert!(!compiled(&build(), "outer"), "nothing changed");
 
-    project.change("outer/in clude/header.h", "#define NUMBER 2\ndouble other(int);\n");
+    project.change("outer/two words/header.h", "#define NUMBER 2\ndouble other(int);\n");
     assert!(compiled(&build(), "outer"), "a header changed");
     assert_eq!(project.run_guest("outer/target/debug/outer"), "a word 2 2\n");
 }
