@@ -12,6 +12,7 @@ use crate::end::End;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
 use crate::linux::reply::Refusal;
+use crate::linux::sources::Sources;
 use crate::linux::streams::{Output as Sink, Streams};
 use crate::machine::boot::Doorbell;
 use crate::program::Program;
@@ -50,6 +51,7 @@ pub struct Command {
     limits: Limits,
     call: Call,
     doorbell: Doorbell,
+    sources: Sources,
 }
 
 /// How a run ended, what it printed and what it cost.
@@ -92,6 +94,7 @@ impl Command {
             limits: Limits::new(),
             call: Call::new(),
             doorbell: Doorbell::default(),
+            sources: Sources::default(),
         }
     }
 
@@ -170,6 +173,12 @@ impl Command {
     /// What the run may use.
     pub fn call(&mut self, call: Call) -> &mut Self {
         self.call = call;
+        self
+    }
+
+    /// Where the program's time and randomness come from: the host unless said otherwise.
+    pub fn sources(&mut self, sources: Sources) -> &mut Self {
+        self.sources = sources;
         self
     }
 
@@ -255,6 +264,7 @@ impl Command {
             limits: self.limits.clone(),
             call: self.call.clone(),
             doorbell: self.doorbell,
+            sources: self.sources,
             kill: None,
         };
         let writers = [stdout_writer, stderr_writer].into_iter().flatten().collect();

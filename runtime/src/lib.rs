@@ -28,6 +28,7 @@
 //! - [`Program`]: bytes, parsed and validated. Needs no KVM.
 //! - [`Command`], [`Stdio`], [`Child`], [`Output`]: running it.
 //! - [`Limits`] (of a machine), [`Call`] (of a run), [`CancelToken`].
+//! - [`Sources`]: where time and randomness come from.
 //! - [`End`], [`Trap`], [`Stats`]: how it ended, why, and what it cost.
 //! - [`HostProbe`]: what this host can do.
 //!
@@ -67,6 +68,7 @@ pub use end::{End, Limit};
 pub use error::RunError;
 pub use limits::{Call, Limits};
 pub use linux::counts::SyscallCount;
+pub use linux::sources::Sources;
 pub use machine::boot::{Doorbell, Gate};
 pub use machine::floors::{Floor, Floors};
 pub use machine::probe::{HostProbe, ProbeStep};

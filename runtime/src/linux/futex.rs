@@ -1,17 +1,18 @@
 //! `futex`, without anybody else: a wake wakes nobody, and a wait without a time limit never ends.
 
 use rustix::io::Errno;
+use rustix::time::ClockId;
 
 use super::Kernel;
 use super::reply::Reply;
 use crate::end::End;
-use crate::vm::clock;
 
 const WAIT: u64 = 0;
 const WAKE: u64 = 1;
 const WAIT_BITSET: u64 = 9;
 const WAKE_BITSET: u64 = 10;
-const CLOCK_REALTIME: u64 = 256;
+/// `FUTEX_CLOCK_REALTIME`.
+const ON_REALTIME: u64 = 256;
 /// `FUTEX_PRIVATE_FLAG`: all of them are.
 const PRIVATE: u64 = 128;
 
@@ -21,10 +22,10 @@ impl Kernel<'_> {
             return Err(Errno::INVAL.into());
         }
         let operation = operation & !PRIVATE;
-        match operation & !CLOCK_REALTIME {
+        match operation & !ON_REALTIME {
             WAKE | WAKE_BITSET => Ok(0),
             WAIT | WAIT_BITSET => {
-                if operation & !CLOCK_REALTIME == WAIT_BITSET && bitset & u64::from(u32::MAX) == 0 {
+                if operation & !ON_REALTIME == WAIT_BITSET && bitset & u64::from(u32::MAX) == 0 {
                     return Err(Errno::INVAL.into());
                 }
                 let word = u32::from_le_bytes(self.read_array(address)?);
@@ -34,13 +35,12 @@ impl Kernel<'_> {
                 let Some(time) = self.read_timeout(timeout)? else {
                     return Err(End::Deadlock.into());
                 };
-                let from = clock::monotonic();
-                let until = match operation {
-                    WAIT => from.saturating_add(time),
-                    WAIT_BITSET => time,
-                    _ => from.saturating_add(time.saturating_sub(clock::realtime())),
+                let span = match operation {
+                    WAIT => time,
+                    WAIT_BITSET => self.until(ClockId::Monotonic, time),
+                    _ => self.until(ClockId::Realtime, time),
                 };
-                self.sleep_until(until)?;
+                self.sleep(span)?;
                 Err(Errno::TIMEDOUT.into())
             }
             _ => Err(Errno::NOSYS.into()),

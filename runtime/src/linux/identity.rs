@@ -50,7 +50,7 @@ impl Kernel<'_> {
 
     /// `struct sysinfo`: the memory limit is all the memory there is.
     pub(super) fn sys_sysinfo(&mut self, to: u64) -> Reply {
-        let uptime = clock::monotonic() / 1_000_000_000;
+        let uptime = self.process.supply.read().map_or_else(clock::monotonic, |now| now.monotonic) / 1_000_000_000;
         let page = ampoule_kernel::layout::PAGE_SIZE;
         let (total, free) = (self.machine.frames.total() * page, self.machine.frames.left() * page);
         // uptime, three loads, total, free, shared, buffer, swap total, swap free, then u16 processes

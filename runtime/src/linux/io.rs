@@ -154,7 +154,8 @@ impl Kernel<'_> {
                 count
             }
             Source::Random(count) => {
-                super::random::fill(piece)?;
+                let count = count.min(piece.len());
+                self.process.supply.fill(piece.get_mut(..count).unwrap_or_default())?;
                 count
             }
             Source::End => 0,
@@ -207,15 +208,16 @@ impl Kernel<'_> {
             let [a, b, c, d, e, f, _, _] = word.to_le_bytes();
             entries.push((i32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f])));
         }
+        let mut is_over = timeout == Some(0);
         let results = loop {
             let mut results = Vec::with_capacity(entries.len());
             for &(fd, events) in &entries {
                 results.push(self.ready(fd, events)?);
             }
-            if results.iter().any(|&result| result != 0) || deadline.is_some_and(|at| clock::monotonic() >= at) {
+            if is_over || results.iter().any(|&result| result != 0) {
                 break results;
             }
-            self.wait_for(&entries, deadline)?;
+            is_over = self.wait_for(&entries, timeout, deadline)? == Woken::TimedOut;
         };
         for (index, result) in (0..).zip(&results) {
             self.write_all(array.wrapping_add(index * 8 + 6), &result.to_le_bytes())?;
@@ -223,7 +225,13 @@ impl Kernel<'_> {
         Ok(results.iter().filter(|&&result| result != 0).count() as u64)
     }
 
-    fn wait_for(&mut self, entries: &[(i32, u16)], deadline: Option<Nanos>) -> Result<(), Refusal> {
+    /// Waits until one of them may be ready, or until `deadline`, which is in `timeout`.
+    fn wait_for(
+        &mut self,
+        entries: &[(i32, u16)],
+        timeout: Option<Nanos>,
+        deadline: Option<Nanos>,
+    ) -> Result<Woken, Refusal> {
         let mut fds = Vec::new();
         for &(fd, events) in entries.iter().filter(|entry| entry.0 >= 0) {
             if let Ok(Object::Stream(stream)) = self.process.files.object(fd)
@@ -232,12 +240,18 @@ impl Kernel<'_> {
                 fds.push((std::os::fd::AsFd::as_fd(file), host_events(events)));
             }
         }
-        if fds.is_empty() && deadline.is_none() {
-            return Err(End::Deadlock.into());
+        let Some(timeout) = timeout else {
+            return if fds.is_empty() { Err(End::Deadlock.into()) } else { Ok(self.watch.wait(&fds, None)?) };
+        };
+        if fds.is_empty() {
+            self.sleep(timeout)?;
+            return Ok(Woken::TimedOut);
         }
-        match self.watch.wait(&fds, deadline)? {
-            Woken::Ready | Woken::TimedOut => Ok(()),
+        let woken = self.watch.wait(&fds, deadline)?;
+        if woken == Woken::TimedOut {
+            self.process.supply.slept(timeout);
         }
+        Ok(woken)
     }
 
     /// What `poll` says of one descriptor now.

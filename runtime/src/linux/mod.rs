@@ -7,12 +7,14 @@
 //! user       checked copies               streams           the host's ends of stdin, stdout, stderr
 //! names      for statistics               signals, sigframe what the program wants, and how it is told
 //! counts     what was called              time, identity, random, futex
+//! sources    where time and randomness come from; chacha, a stream of it
 //! ```
 //!
 //! [`Process`] is a program's whole state on the host's side and plain data: cloning it is what a snapshot does. [`Kernel`] lends it
 //! together with the machine, the run's limits and the host's ends of the streams for the time of one run.
 
 mod areas;
+mod chacha;
 pub(crate) mod counts;
 mod dispatch;
 pub(crate) mod files;
@@ -26,6 +28,7 @@ pub(crate) mod random;
 pub(crate) mod reply;
 mod sigframe;
 mod signals;
+pub(crate) mod sources;
 pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
@@ -37,6 +40,7 @@ use self::files::{Files, InsertError, Quota};
 use self::memory::Memory;
 use self::reply::Refusal;
 use self::signals::Signals;
+use self::sources::{Sources, Supply};
 use self::streams::Streams;
 use crate::machine::Machine;
 use crate::machine::load::Loaded;
@@ -44,7 +48,10 @@ use crate::machine::space::OutOfMemory;
 use crate::machine::stack::{self, Auxiliary, TooLarge};
 use crate::program::Program;
 use crate::trap::Place;
+use crate::vm::clock::Nanos;
 use crate::vm::device::Features;
+use crate::vm::error::HostError;
+use crate::vm::seam::HostCall;
 use crate::vm::watch::Watch;
 
 pub(crate) use self::sigframe::Handled;
@@ -58,6 +65,7 @@ pub(crate) struct Process {
     memory: Memory,
     pub(crate) files: Files,
     signals: Signals,
+    supply: Supply,
     pub(crate) counts: Counts,
     /// What it is called.
     name: Vec<u8>,
@@ -77,6 +85,7 @@ pub(crate) struct Start<'a> {
     pub(crate) environment: &'a [Vec<u8>],
     pub(crate) open_files: u16,
     pub(crate) quota: Quota,
+    pub(crate) sources: Sources,
     pub(crate) features: Features,
 }
 
@@ -125,6 +134,7 @@ impl Process {
             memory: Memory::new(loaded).map_err(|_| NotStarted::OutOfMemory)?,
             files: Files::new(start.quota, start.open_files),
             signals: Signals::new(),
+            supply: Supply::new(start.sources),
             counts: Counts::new(),
             name,
             executable,
@@ -143,16 +153,25 @@ impl Process {
     pub(crate) fn bias(&self) -> u64 {
         self.bias
     }
+
+    /// Random bytes that the program is given before it asks: `AT_RANDOM`, and the seed in the info page, another for every life.
+    pub(crate) fn random<const N: usize>(&mut self) -> Result<[u8; N], HostError> {
+        let mut bytes = [0; N];
+        let filled = self.supply.fill(&mut bytes);
+        filled.map_err(|errno| HostError::Call { call: HostCall::Random, source: errno.into() })?;
+        Ok(bytes)
+    }
+
+    /// What the program is told of a deadline on the host's `CLOCK_MONOTONIC`: the same on its own, or none.
+    pub(crate) fn deadline(&self, at: Nanos) -> Nanos {
+        self.supply.deadline(at)
+    }
 }
 
 impl Kernel<'_> {
     /// Lays the stack out and points the registers at the program's entry.
     pub(crate) fn start(&mut self, loaded: &Loaded, start: &Start<'_>) -> Result<(), NotStarted> {
-        let mut random = [0; 16];
-        random::fill(&mut random).map_err(|errno| crate::vm::error::HostError::Call {
-            call: crate::vm::seam::HostCall::Random,
-            source: errno.into(),
-        })?;
+        let random = self.process.random()?;
         let headers = start.program.program_headers();
         let auxiliary = Auxiliary {
             entry: loaded.entry,

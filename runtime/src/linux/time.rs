@@ -1,10 +1,11 @@
-//! Time: the host's clocks, and sleeping within the run's limits.
+//! Time: the host's clocks or the program's own ([`super::sources`]), and sleeping within the run's limits.
 
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 
 use super::Kernel;
 use super::reply::Reply;
+use super::sources::Reading;
 use crate::vm::clock::{self, Nanos};
 
 const CLOCK_REALTIME: u64 = 0;
@@ -33,11 +34,27 @@ fn host_clock(number: u64) -> Result<Option<ClockId>, Errno> {
     }))
 }
 
+/// What one of the clocks shows; none is the CPU clock.
+fn shown(now: Reading, clock: Option<ClockId>) -> Nanos {
+    match clock {
+        Some(ClockId::Realtime | ClockId::RealtimeCoarse) => now.realtime,
+        Some(_) => now.monotonic,
+        None => now.cpu,
+    }
+}
+
+fn split(time: Nanos) -> [u64; 2] {
+    [time / SECOND, time % SECOND]
+}
+
 impl Kernel<'_> {
-    fn now(&self, number: u64) -> Result<[u64; 2], Errno> {
-        let Some(clock) = host_clock(number)? else {
-            let used = self.watch.cpu_used_exactly();
-            return Ok([used / SECOND, used % SECOND]);
+    fn now(&mut self, number: u64) -> Result<[u64; 2], Errno> {
+        let clock = host_clock(number)?;
+        if let Some(now) = self.process.supply.read() {
+            return Ok(split(shown(now, clock)));
+        }
+        let Some(clock) = clock else {
+            return Ok(split(self.watch.cpu_used_exactly()));
         };
         let time = clock_gettime(clock);
         Ok([u64::from_le_bytes(time.tv_sec.to_le_bytes()), u64::from_le_bytes(time.tv_nsec.to_le_bytes())])
@@ -51,8 +68,9 @@ impl Kernel<'_> {
 
     pub(super) fn sys_clock_getres(&mut self, clock: u64, to: u64) -> Reply {
         let resolution = match host_clock(clock)? {
-            Some(clock) => u64::try_from(clock_getres(clock).tv_nsec).unwrap_or(1),
-            None => 1,
+            Some(clock) if self.process.supply.is_host() => u64::try_from(clock_getres(clock).tv_nsec).unwrap_or(1),
+            // A coarse clock's would tell how the host is configured.
+            _ => 1,
         };
         if to != 0 {
             self.write_words(to, &[0, resolution])?;
@@ -82,34 +100,42 @@ impl Kernel<'_> {
     /// times(2): user time only, in ticks of 10 ms.
     pub(super) fn sys_times(&mut self, to: u64) -> Reply {
         const TICK: Nanos = SECOND / 100;
+        let own = self.process.supply.read();
         if to != 0 {
-            let used = self.watch.cpu_used_exactly() / TICK;
-            self.write_words(to, &[used, 0, 0, 0])?;
+            let used = own.map_or_else(|| self.watch.cpu_used_exactly(), |now| now.cpu);
+            self.write_words(to, &[used / TICK, 0, 0, 0])?;
         }
-        Ok(clock::monotonic() / TICK)
+        Ok(own.map_or_else(clock::monotonic, |now| now.monotonic) / TICK)
     }
 
     pub(super) fn sys_nanosleep(&mut self, request: u64) -> Reply {
         let span = self.read_timeout(request)?.ok_or(Errno::FAULT)?;
-        self.sleep_until(clock::monotonic().saturating_add(span))
+        self.sleep(span)
     }
 
     pub(super) fn sys_clock_nanosleep(&mut self, number: u64, flags: u64, request: u64) -> Reply {
         let clock = host_clock(number)?.ok_or(Errno::INVAL)?;
         let request = self.read_timeout(request)?.ok_or(Errno::FAULT)?;
-        let from = clock::monotonic();
-        if flags & TIMER_ABSTIME == 0 {
-            return self.sleep_until(from.saturating_add(request));
-        }
-        let now = clock_gettime(clock);
-        let now =
-            Nanos::try_from(now.tv_sec).unwrap_or(0).saturating_mul(SECOND) + Nanos::try_from(now.tv_nsec).unwrap_or(0);
-        self.sleep_until(from.saturating_add(request.saturating_sub(now)))
+        self.sleep(if flags & TIMER_ABSTIME == 0 { request } else { self.until(clock, request) })
+    }
+
+    /// How long it is until one of the clocks shows `at`; the program does not see that it was read.
+    pub(super) fn until(&self, clock: ClockId, at: Nanos) -> Nanos {
+        let now = match self.process.supply.now() {
+            Some(now) => shown(now, Some(clock)),
+            None => clock::nanos(clock_gettime(clock)),
+        };
+        at.saturating_sub(now)
     }
 
     /// No signal can come while the program sleeps, so that it always sleeps to the end.
-    pub(super) fn sleep_until(&mut self, until: Nanos) -> Reply {
-        self.watch.wait(&[], Some(until))?;
+    pub(super) fn sleep(&mut self, span: Nanos) -> Reply {
+        if self.process.supply.is_host() {
+            self.watch.wait(&[], Some(clock::monotonic().saturating_add(span)))?;
+        } else {
+            self.watch.check()?;
+            self.process.supply.slept(span);
+        }
         Ok(0)
     }
 
@@ -118,7 +144,10 @@ impl Kernel<'_> {
         const CHILDREN: i32 = -1;
         const THREAD: i32 = 1;
         let used = match super::descriptor(who) {
-            SELF | THREAD => self.watch.cpu_used_exactly(),
+            SELF | THREAD => match self.process.supply.read() {
+                Some(now) => now.cpu,
+                None => self.watch.cpu_used_exactly(),
+            },
             CHILDREN => 0,
             _ => return Err(Errno::INVAL.into()),
         };

@@ -19,12 +19,15 @@ use crate::channel::posted::{EventQueue, Events, Overflow, queue};
 use crate::command::Command;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
+use crate::linux::Process;
+use crate::linux::sources::Sources;
 use crate::linux::streams::SharedTail;
 use crate::machine::Machine;
 use crate::machine::probe::HostProbe;
 use crate::program::Program;
 use crate::stdio::Stdio;
 use crate::vm::device::Device;
+use crate::vm::error::HostError;
 use crate::vm::watch::Watch;
 
 /// What a [`Sandbox`] is made with: [`Sandbox::builder`].
@@ -108,6 +111,13 @@ impl<T> SandboxBuilder<T> {
         self
     }
 
+    /// Where the program's time and randomness come from: the host unless said otherwise.
+    #[must_use]
+    pub fn sources(mut self, sources: Sources) -> Self {
+        self.command.sources(sources);
+        self
+    }
+
     /// Shares a region with the program, under a name.
     #[must_use]
     pub fn region(mut self, name: &str, region: &Region) -> Self {
@@ -151,13 +161,14 @@ impl<T> SandboxBuilder<T> {
         let device = Device::get().map_err(RunError::from)?;
         let mut watch = Watch::begin(run::budget(&job)).map_err(RunError::from)?;
         let mut machine = Machine::new(device, probe, job.doorbell, job.limits.pages()).map_err(RunError::from)?;
-        let opened = self.open(&mut machine, device, &watch).map_err(RunError::from)?;
+        let opened = self.open(&mut machine, device).map_err(RunError::from)?;
         let regions = opened?;
         machine.attach(watch.mask_inside()).map_err(RunError::from)?;
-        let process = match run::start(&job, probe.features(), &mut machine, &mut watch, &mut streams) {
+        let mut process = match run::start(&job, probe.features(), &mut machine, &mut watch, &mut streams) {
             Ok(process) => process,
             Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &tail)),
         };
+        tell(&mut machine, &mut process, &watch).map_err(RunError::from)?;
         let mut data = data;
         let mut core = Core::new(Parts {
             program: self.program,
@@ -192,8 +203,7 @@ impl<T> SandboxBuilder<T> {
         &self,
         machine: &mut Machine,
         device: &Device,
-        watch: &Watch,
-    ) -> Result<Result<HashMap<Box<str>, MappedRegion>, SandboxError>, crate::HostError> {
+    ) -> Result<Result<HashMap<Box<str>, MappedRegion>, SandboxError>, HostError> {
         if self.events.is_some() {
             machine.open_events(device)?;
         }
@@ -208,21 +218,23 @@ impl<T> SandboxBuilder<T> {
             };
             regions.insert(name.as_str().into(), MappedRegion { address, bytes: region.len() });
         }
-        let mut seed = [0; 32];
-        crate::linux::random::fill_seed(&mut seed)?;
         let level = self.log.level.map_or(0, |level| level as u64);
         for (offset, word) in [
             (info::VERSION, call::version(call::ABI_MAJOR, call::ABI_MINOR)),
             (info::GENERATION, 1),
-            (info::DEADLINE, watch.wall_deadline()),
             (info::LOG_LEVEL, level),
             (info::EVENTS, u64::from(self.events.is_some())),
         ] {
             machine.write_info(offset, &word.to_le_bytes())?;
         }
-        machine.write_info(info::SEED, &seed)?;
         Ok(Ok(regions))
     }
+}
+
+/// Writes what depends on where the program's time and randomness come from into the info page.
+fn tell(machine: &mut Machine, process: &mut Process, watch: &Watch) -> Result<(), HostError> {
+    machine.write_info(info::DEADLINE, &process.deadline(watch.wall_deadline()).to_le_bytes())?;
+    machine.write_info(info::SEED, &process.random::<32>()?)
 }
 
 /// Compares what the program's note says that it imports with what there is.

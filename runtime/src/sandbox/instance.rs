@@ -265,7 +265,7 @@ impl<T> Sandbox<T> {
 /// What a run begins with.
 pub(super) fn prepare<T>(core: &mut Core<T>, call: &Call, watch: &Watch) -> Result<(), Halt> {
     core.machine.attach(watch.mask_inside())?;
-    core.machine.write_info(info::DEADLINE, &watch.wall_deadline().to_le_bytes())?;
+    core.machine.write_info(info::DEADLINE, &core.process.deadline(watch.wall_deadline()).to_le_bytes())?;
     core.meter = Meter::default();
     core.process.counts.clear();
     core.streams.begin(call.output_bytes());

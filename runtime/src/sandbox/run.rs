@@ -13,6 +13,7 @@ use crate::limits::{Call, Limits};
 use crate::linux::counts::Counts;
 use crate::linux::files::Quota;
 use crate::linux::reply::Refusal;
+use crate::linux::sources::Sources;
 use crate::linux::streams::Streams;
 use crate::linux::{Kernel, NotStarted, Process, Start};
 use crate::machine::Machine;
@@ -36,6 +37,7 @@ pub(crate) struct Job {
     pub(crate) limits: Limits,
     pub(crate) call: Call,
     pub(crate) doorbell: Doorbell,
+    pub(crate) sources: Sources,
     /// Ends it as well as the call's own token: a child's.
     pub(crate) kill: Option<CancelToken>,
 }
@@ -172,6 +174,7 @@ pub(super) fn start(
         environment: &job.environment,
         open_files: job.limits.descriptors(),
         quota: Quota { bytes, inodes },
+        sources: job.sources,
         features,
     };
     let mut process = Process::new(&loaded, &start)?;

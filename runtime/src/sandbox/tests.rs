@@ -47,6 +47,7 @@ fn job() -> Job {
         limits: Limits::new(),
         call: Call::new(),
         doorbell: Doorbell::Port,
+        sources: Sources::Real,
         kill: None,
     }
 }

@@ -26,11 +26,6 @@ pub(crate) fn cpu_of_thread(thread: u32) -> Nanos {
     nanos(Timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec })
 }
 
-/// `CLOCK_REALTIME`: nanoseconds since 1970.
-pub(crate) fn realtime() -> Nanos {
-    nanos(rustix::time::clock_gettime(ClockId::Realtime))
-}
-
 /// A duration on these clocks; one that does not fit lasts forever.
 pub(crate) fn from_duration(duration: std::time::Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
@@ -45,7 +40,8 @@ pub(crate) fn timespec(at: Nanos) -> Timespec {
     }
 }
 
-fn nanos(time: Timespec) -> Nanos {
+/// A clock's reading; before its start is its start.
+pub(crate) fn nanos(time: Timespec) -> Nanos {
     let seconds = Nanos::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(Nanos::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -2,6 +2,7 @@
 
 mod directed;
 mod random;
+mod sources;
 
 use std::collections::BTreeSet;
 
@@ -50,6 +51,10 @@ fn watch(wall: Nanos) -> Watch {
 
 impl Rig {
     fn new(pages: u64) -> Self {
+        Self::with_sources(pages, Sources::Real)
+    }
+
+    fn with_sources(pages: u64, sources: Sources) -> Self {
         let in_gate = |_| Step {
             posted: Vec::new(),
             change: Box::new(|registers: &mut Registers| {
@@ -68,6 +73,7 @@ impl Rig {
             environment: &[],
             open_files: 32,
             quota: Quota { bytes: 1 << 20, inodes: 64 },
+            sources,
             features: Features::default(),
         };
         let mut process = Process::new(&loaded, &start).unwrap();
