@@ -21,13 +21,13 @@ pub fn event(id: u16, value: u64) -> bool {
     gate::event(id, value)
 }
 
-/// How long the run in progress may still take. [`Duration::MAX`] where there is no host.
+/// How long the run in progress may still take. [`Duration::MAX`] where there is no host, or it sets no deadline that this clock shows.
 #[must_use]
 pub fn remaining() -> Duration {
-    match (gate::info(info::DEADLINE), gate::monotonic()) {
-        (Some(deadline), Ok(now)) => Duration::from_nanos(deadline.saturating_sub(now)),
-        _ => Duration::MAX,
-    }
+    let Some(deadline) = gate::info(info::DEADLINE).filter(|&deadline| deadline != u64::MAX) else {
+        return Duration::MAX;
+    };
+    gate::monotonic().map_or(Duration::MAX, |now| Duration::from_nanos(deadline.saturating_sub(now)))
 }
 
 /// Which life this is: another number after every restore and in every clone of a snapshot. Whoever keeps anything that must not be the same
