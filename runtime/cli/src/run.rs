@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ampoule::{Call, Command, Doorbell, Limits, Program, Stdio};
+use ampoule::{Call, Command, Doorbell, Limits, Program, Sources, Stdio};
 
 use crate::{report, units};
 
@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// An environment variable; the program gets no others (repeat for more)
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
+    /// Where time and randomness come from: the host, a clock that stands still, or a seed (0, 1, …) that makes runs repeat themselves
+    #[arg(long, value_name = "real|frozen|SEED", default_value = "real", value_parser = sources)]
+    sources: Sources,
     /// Allow segments that are writable and executable at once
     #[arg(long)]
     allow_write_execute: bool,
@@ -64,6 +67,7 @@ const EXAMPLES: &str =
 Examples:
   echo hello | ampoule run /bin/busybox sha256sum
   ampoule run --memory 128M --wall 2s --cpu 1s --env LANG=C ./prog --its-own-option
+  ampoule run --sources 7 ./prog       the same time and randomness in every run
   ampoule run --stats ./prog
   ampoule run --json ./prog 2>report.json";
 
@@ -71,6 +75,17 @@ fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+fn sources(text: &str) -> Result<Sources, String> {
+    match text {
+        "real" => Ok(Sources::Real),
+        "frozen" => Ok(Sources::Frozen),
+        seed => match seed.parse() {
+            Ok(seed) => Ok(Sources::Deterministic(seed)),
+            Err(_) => Err("write real, frozen, or a seed from 0 to 18446744073709551615".to_owned()),
+        },
     }
 }
 
@@ -86,6 +101,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
             Bell::Port => Doorbell::Port,
             Bell::Hypercall => Doorbell::Hypercall,
         })
+        .sources(arguments.sources)
         .limits(Limits::new().memory(arguments.memory).open_files(arguments.open_files))
         .call(Call::new().wall(arguments.wall).cpu(arguments.cpu).output(arguments.output));
     for (key, value) in &arguments.env {
@@ -101,4 +117,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
         }
     }
     Ok(report::exit_code(&status.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_two_words_or_a_seed() {
+        assert_eq!(sources("real"), Ok(Sources::Real));
+        assert_eq!(sources("frozen"), Ok(Sources::Frozen));
+        assert_eq!(sources("18446744073709551615"), Ok(Sources::Deterministic(u64::MAX)));
+        for text in ["", "Real", "-1", "18446744073709551616", "0x7", "seed"] {
+            assert!(sources(text).is_err(), "{text}");
+        }
+    }
 }
