@@ -31,4 +31,5 @@ mod resume;
 mod sandbox_states;
 mod sandboxes;
 mod signals;
+mod sources;
 mod stdio;
