@@ -89,6 +89,57 @@ macro_rules! hypercall_gate {
     };
 }
 
+/// From the start of the user image to the restored state, as they lie in the guest.
+const RESTORED_EXTENDED: i64 = -(layout::CALL_GATE - layout::RESTORED).cast_signed();
+/// The same of its page of registers.
+const RESTORED_REGISTERS: i64 = RESTORED_EXTENDED + layout::PAGE_SIZE.cast_signed();
+
+/// The restore gate, the same in both user images; `$image` is the label at the image's start. It changes no flags and uses no stack, and
+/// no instruction of it is for CPL0: a KVM that emulates CPL0 knows none of them.
+macro_rules! restore_gate {
+    ($label:literal, $image:literal) => {
+        concat!(
+            ".org ",
+            $label,
+            " + {restore}, 0xf4\n",
+            "mov ds, word ptr [rip + ",
+            $image,
+            " + {registers} + {selectors}]\n",
+            "mov es, word ptr [rip + ",
+            $image,
+            " + {registers} + {selectors} + 2]\n",
+            "mov fs, word ptr [rip + ",
+            $image,
+            " + {registers} + {selectors} + 4]\n",
+            "mov gs, word ptr [rip + ",
+            $image,
+            " + {registers} + {selectors} + 6]\n",
+            "mov rax, [rip + ",
+            $image,
+            " + {registers} + {fs_base}]\n",
+            "wrfsbase rax\n",
+            "mov rax, [rip + ",
+            $image,
+            " + {registers} + {gs_base}]\n",
+            "wrgsbase rax\n",
+            "mov eax, -1\n",
+            "mov edx, -1\n",
+            "xrstor64 [rip + ",
+            $image,
+            " + {extended}]\n",
+            "mov rax, [rip + ",
+            $image,
+            " + {registers} + {rax}]\n",
+            "mov rdx, [rip + ",
+            $image,
+            " + {registers} + {rdx}]\n",
+            "jmp qword ptr [rip + ",
+            $image,
+            " + {registers} + {rip}]\n",
+        )
+    };
+}
+
 core::arch::global_asm!(
     ".pushsection .rodata.ampoule_kernel, \"a\", @progbits",
     ".balign 4096",
@@ -133,17 +184,21 @@ core::arch::global_asm!(
     // syscall came here at CPL3: the same registers, and RFLAGS untouched because SFMASK is 0.
     concat!(".globl ", symbol!("user")),
     concat!(symbol!("user"), ":"),
+    ".Lampoule_user:",
     "20:",
     "  out {syscall}, al",
     "  jmp rcx",
+    restore_gate!("20b", ".Lampoule_user"),
     ".org 20b + {bytes}, 0xf4",
     // Somebody jumped here with the return address in RCX, which `syscall` will take; R8 is the one register that callers give up for it.
     concat!(".globl ", symbol!("trampoline")),
     concat!(symbol!("trampoline"), ":"),
+    ".Lampoule_trampoline:",
     "30:",
     "  mov r8, rcx",
     "  syscall",
     "  jmp r8",
+    restore_gate!("30b", ".Lampoule_trampoline"),
     ".org 30b + {bytes}, 0xf4",
     ".popsection",
     vectors = const layout::IDT_ENTRIES,
@@ -156,6 +211,15 @@ core::arch::global_asm!(
     vmcall_gate = const layout::VMCALL_GATE_OFFSET,
     vmmcall_gate = const layout::VMMCALL_GATE_OFFSET,
     saved = const SAVED_REGISTERS,
+    restore = const layout::RESTORE_GATE_OFFSET,
+    extended = const RESTORED_EXTENDED,
+    registers = const RESTORED_REGISTERS,
+    rip = const layout::RESTORED_RIP_OFFSET,
+    rax = const layout::RESTORED_RAX_OFFSET,
+    rdx = const layout::RESTORED_RDX_OFFSET,
+    fs_base = const layout::RESTORED_FS_BASE_OFFSET,
+    gs_base = const layout::RESTORED_GS_BASE_OFFSET,
+    selectors = const layout::RESTORED_SELECTORS_OFFSET,
     number = const abi::HYPERCALL_NUMBER,
     address = const abi::HYPERCALL_ADDRESS,
     pages = const abi::HYPERCALL_PAGES,
@@ -194,6 +258,23 @@ mod tests {
         let after_resume = &at(supervisor(), layout::RESUME_OFFSET + 2)
             [..usize::try_from(layout::VMCALL_GATE_OFFSET - layout::RESUME_OFFSET - 2).unwrap()];
         assert!(after_resume.iter().all(|&byte| byte == 0xf4));
-        assert!(user()[4..].iter().all(|&byte| byte == 0xf4));
+        let gate = usize::try_from(layout::RESTORE_GATE_OFFSET).unwrap();
+        assert!(user()[4..gate].iter().all(|&byte| byte == 0xf4));
+        let behind = gate + usize::try_from(layout::RESTORE_GATE_BYTES).unwrap();
+        assert!([user(), trampoline()].iter().all(|image| image[behind - 1..].iter().all(|&byte| byte == 0xf4)));
+    }
+
+    #[test]
+    fn the_restore_gate_is_the_same_in_both_user_images() {
+        let gate = usize::try_from(layout::RESTORE_GATE_OFFSET).unwrap();
+        assert_eq!(user()[gate..], trampoline()[gate..]);
+        // Its last instruction is the jump to where the payload goes on.
+        let end = user().iter().rposition(|&byte| byte != 0xf4).unwrap() + 1;
+        assert_eq!(user()[end - 6..end - 4], [0xff, 0x25]);
+        let displacement = i64::from(i32::from_le_bytes(user()[end - 4..end].try_into().unwrap()));
+        assert_eq!(
+            i64::try_from(end).unwrap() + displacement,
+            RESTORED_REGISTERS + layout::RESTORED_RIP_OFFSET.cast_signed()
+        );
     }
 }

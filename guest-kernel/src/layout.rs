@@ -7,9 +7,10 @@
 //! 0x00_2000_0000   posted events (no memory)     0x0000_7f80_0000_0000 ├─────────────┤ USER_END: from here on the host's
 //! 0x00_3000_0000 ┌───────────────┐ ring                                │ regions     │ mappings for the payload, which it
 //!                └───────────────┘ (on demand)   0x0000_7fff_ffc0_0000 │ ring        │ cannot change
+//!                                                0x0000_7fff_ffff_5000 │ restored    │
 //! 0x00_4000_0000 ┌───────────────┐ page tables   0x0000_7fff_ffff_9000 │ events      │
 //!                └───────────────┘ (an arena)    0x0000_7fff_ffff_b000 │ info page   │
-//! 0x01_0000_0000 ┌───────────────┐ payload       0x0000_7fff_ffff_d000 └─────────────┘ gate
+//! 0x01_0000_0000 ┌───────────────┐ payload       0x0000_7fff_ffff_d000 └─────────────┘ gates
 //!                │               │                                       (never mapped, then the canonical hole)
 //!                └───────────────┘               0xffff_8000_0000_0000 ┌─────────────┐ kernel slot, CPL0
 //! 0x80_0000_0000 ┌───────────────┐ regions                             └─────────────┘
@@ -22,12 +23,13 @@
 //! ```text
 //! 0 descriptor tables   GDT, TSS with its I/O bitmap, IDT
 //! 1 supervisor code     exception stubs, syscall gate, page-table editor      CPL0 read, execute
-//! 2 user code           the gate                                              CPL3 read, execute
+//! 2 user code           the gate, and the restore gate                        CPL3 read, execute
 //! 3 stacks              exception stack, double-fault stack, resume frame     CPL0 read, write
 //! 4 edit list           two pages of page-table edits for the editor          CPL0 read, write
 //! 6 kernel page tables  PDPT, PD, PT and the arena's PD
 //! 10 shared page tables PDPT, PD and PT of what the host maps for the payload
 //! 13 info page          see call::info                                        CPL3 read
+//! 14 restored state     extended state, registers: for the restore gate       CPL3 read
 //! 16 region tables      a PD for each GiB of regions
 //! ```
 
@@ -77,11 +79,13 @@ pub const USER_END: u64 = 0x7f80_0000_0000;
 pub const REGIONS: u64 = USER_END;
 /// Where the ring is mapped.
 pub const RING: u64 = 0x7fff_ffc0_0000;
+/// Where the restored state is mapped: an `XSAVE` area, and a page of registers behind it.
+pub const RESTORED: u64 = 0x7fff_ffff_5000;
 /// Where the event page is mapped: a store of 8 bytes at offset 8 · n posts event n.
 pub const EVENTS: u64 = 0x7fff_ffff_9000;
 /// Where the info page is mapped: see [`call::info`](crate::call::info).
 pub const INFO: u64 = 0x7fff_ffff_b000;
-/// Code for CPL3 that makes a system call: jumped to with the return address in RCX, it does what `syscall` does. Where a KVM without
+/// The user code page. At its start: code for CPL3 that makes a system call: jumped to with the return address in RCX, it does what `syscall` does. Where a KVM without
 /// hardware virtualization leaves `syscall` at CPL3 it is the syscall gate itself, and saves the emulation of `syscall`.
 ///
 /// It has to be in the payload's half: such a KVM lets CPL3 execute nothing in the upper half, which is its host kernel's. The last page
@@ -124,6 +128,10 @@ pub const SHARED_PD_PAGE: u64 = 11;
 pub const SHARED_PT_PAGE: u64 = 12;
 /// The info page.
 pub const INFO_PAGE: u64 = 13;
+/// The first page of the restored state: the extended state, as `xrstor` reads it.
+pub const RESTORED_EXTENDED_PAGE: u64 = 14;
+/// The second: registers, see [`RESTORED_RIP_OFFSET`] and those that follow it.
+pub const RESTORED_REGISTERS_PAGE: u64 = 15;
 /// The first PD of the regions.
 pub const REGION_PD_PAGE: u64 = 16;
 /// PDs of the regions.
@@ -206,6 +214,31 @@ pub const RESUME: u64 = kernel_virtual(SUPERVISOR_CODE_PAGE) + RESUME_OFFSET;
 /// Bytes of `out imm8, al`: where RIP stands after a doorbell, on hosts that report it so.
 pub const OUT_BYTES: u64 = 2;
 
+// ---- inside the user code page --------------------------------------------------------------------------------------
+
+/// The restore gate: loads segment selectors and bases, the extended state and the registers that it needs for that itself from the
+/// restored state, and jumps to where that says.
+pub const RESTORE_GATE_OFFSET: u64 = 0x100;
+/// Bytes of the restore gate at most.
+pub const RESTORE_GATE_BYTES: u64 = 0x100;
+/// Virtual address of the restore gate.
+pub const RESTORE_GATE: u64 = CALL_GATE + RESTORE_GATE_OFFSET;
+
+// ---- inside the registers page of the restored state ----------------------------------------------------------------
+
+/// Where the payload goes on.
+pub const RESTORED_RIP_OFFSET: u64 = 0x00;
+/// RAX, which the gate needs itself.
+pub const RESTORED_RAX_OFFSET: u64 = 0x08;
+/// RDX, likewise.
+pub const RESTORED_RDX_OFFSET: u64 = 0x10;
+/// The base of FS.
+pub const RESTORED_FS_BASE_OFFSET: u64 = 0x18;
+/// The base of GS.
+pub const RESTORED_GS_BASE_OFFSET: u64 = 0x20;
+/// The selectors of DS, ES, FS and GS, 16 bits each.
+pub const RESTORED_SELECTORS_OFFSET: u64 = 0x28;
+
 // ---- inside the stacks page -----------------------------------------------------------------------------------------
 
 /// Top of the exception stack (IST 1, and RSP0). A frame is always pushed from here: exceptions do not nest, each ends in an exit.
@@ -248,6 +281,11 @@ const _: () = {
         RESUME_FRAME_OFFSET + 5 * 8 <= HYPERCALL_REGISTERS_OFFSET,
         "the resume frame runs into the saved registers"
     );
+    assert!(
+        RESTORED / TABLE_SPAN == CALL_GATE / TABLE_SPAN && RESTORED + 2 * PAGE_SIZE <= EVENTS,
+        "the restored state is mapped by the table of the last pages"
+    );
+    assert!(RESTORED_REGISTERS_PAGE == RESTORED_EXTENDED_PAGE + 1, "the restored state is two pages");
     assert!(TSS_SELECTOR as u64 / 8 + 2 == GDT_ENTRIES, "the TSS descriptor takes the last two entries");
     assert!(CALL_GATE + PAGE_SIZE < 0x7fff_ffff_f000, "see CALL_GATE");
 };

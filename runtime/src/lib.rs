@@ -36,7 +36,7 @@
 //! `ampoule_guest::Schema`: it is the same trait.
 //!
 //! Imports inside the crate point one way: `vm` (the only place with `unsafe` and the only one that talks to KVM) ← `program` ←
-//! `machine` ← `linux` ← `sandbox` ← `command`.
+//! `machine` ← `linux` ← `sandbox` ← `command`, `snapshot`.
 #![deny(unsafe_code)]
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -53,6 +53,7 @@ mod machine;
 mod program;
 mod sandbox;
 mod signal;
+mod snapshot;
 mod stats;
 mod stdio;
 mod trap;
@@ -72,6 +73,7 @@ pub use linux::sources::Sources;
 pub use machine::boot::{Doorbell, Gate};
 pub use machine::floors::{Floor, Floors};
 pub use machine::probe::{HostProbe, ProbeStep};
+pub use machine::shells::{idle_machines, set_max_idle_machines};
 pub use program::{
     AbiVersion, ElfField, ElfPart, Function, FunctionKind, Incompatibility, Incompatible, Interface, InterfaceError,
     Kind, NotePlace, Program, ProgramError, ProgramOptions, Protection, Segment, SegmentFault, Signature,
@@ -88,6 +90,7 @@ pub use sandbox::live::{Idle, Live, LiveStats};
 pub use sandbox::log::{LogLevel, LogRecord};
 pub use sandbox::region::Region;
 pub use signal::Signal;
+pub use snapshot::{Snapshot, SnapshotError, SpawnBuilder};
 pub use stats::Stats;
 pub use stdio::Stdio;
 pub use trap::{Trap, TrapCause, TrapMeaning, TrapRegisters};

@@ -31,5 +31,6 @@ mod resume;
 mod sandbox_states;
 mod sandboxes;
 mod signals;
+mod snapshots;
 mod sources;
 mod stdio;

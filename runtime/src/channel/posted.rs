@@ -139,6 +139,11 @@ pub(crate) fn queue(capacity: usize, overflow: Overflow) -> (EventQueue, Events)
 }
 
 impl EventQueue {
+    /// What another queue of the same kind is made with.
+    pub(crate) fn kind(&self) -> (usize, Overflow) {
+        (self.sender.capacity().unwrap_or(1), self.overflow)
+    }
+
     /// What interrupts a run so that its events are taken.
     pub(crate) fn nudge(&self) -> &Nudge {
         &self.nudge

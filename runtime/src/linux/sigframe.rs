@@ -22,6 +22,7 @@ use super::signals::{
 };
 use crate::end::End;
 use crate::machine::event::{Exception, PAGE_FAULT};
+use crate::machine::restore::initial_extended_state;
 use crate::signal::Signal;
 use crate::trap::signal_of;
 use crate::vm::error::HostError;
@@ -44,10 +45,6 @@ const STATES: [(usize, u64); 6] =
     [(HEADER_END, 0b11), (832, 1 << 2), (1152, 1 << 5), (1664, 1 << 6), (2688, 1 << 7), (2696, 1 << 9)];
 /// Bits of MXCSR that are not reserved.
 const MXCSR_MASK: u32 = 0xffff;
-/// MXCSR and FCW as a program starts with them.
-const MXCSR_DEFAULT: u32 = 0x1f80;
-const FCW_DEFAULT: u16 = 0x37f;
-
 /// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
 const UC_FLAGS: u64 = 7;
 /// `SS_AUTODISARM` in the flags of an alternate stack.
@@ -221,7 +218,7 @@ impl Kernel<'_> {
         if self.machine.set_registers(&handler).is_err() {
             return Ok(Err(NoRoom));
         }
-        self.machine.vcpu().set_extended_state(&initial_state())?;
+        self.machine.vcpu().set_extended_state(&initial_extended_state())?;
         let signals = &mut self.process.signals;
         let own = if action.flags & SA_NODEFER == 0 { signal.bit() } else { 0 };
         signals.set_blocked(signals.blocked | action.mask | own);
@@ -263,7 +260,7 @@ impl Kernel<'_> {
                 result => result?,
             }
         } else {
-            self.machine.vcpu().set_extended_state(&initial_state())?;
+            self.machine.vcpu().set_extended_state(&initial_extended_state())?;
         }
         self.machine.set_registers(&registers).map_err(|_| Errno::FAULT)?;
         self.process.signals.set_blocked(mask);
@@ -334,14 +331,6 @@ fn frame_state(state: &[u8; XSAVE_BYTES]) -> (Vec<u8>, u64) {
     patch(&mut bytes, SOFTWARE_OFFSET + 16, &size.to_le_bytes());
     bytes.extend_from_slice(&MAGIC2.to_le_bytes());
     (bytes, present)
-}
-
-/// Extended state as a program starts with it.
-fn initial_state() -> Box<[u8; XSAVE_BYTES]> {
-    let mut state = Box::new([0; XSAVE_BYTES]);
-    patch(&mut state[..], 0, &FCW_DEFAULT.to_le_bytes());
-    patch(&mut state[..], 24, &MXCSR_DEFAULT.to_le_bytes());
-    state
 }
 
 fn siginfo(information: &Information) -> [u8; 128] {

@@ -69,6 +69,8 @@ pub(super) struct Decoded {
     pub(super) stopped: Stopped,
     /// The payload's registers, where the exit tells them.
     pub(super) user: Option<Registers>,
+    /// What was to happen on the way in has happened: the editor and the restore gate are done.
+    pub(super) arrived: bool,
 }
 
 /// Page fault.
@@ -89,11 +91,18 @@ const DOUBLE_FAULT: u8 = 8;
 pub(super) fn decode(
     exit: Exit,
     passage: Passage,
-    vcpu: &dyn Vcpu,
+    vcpu: &mut dyn Vcpu,
     memory: &GuestMemory,
 ) -> Result<Decoded, HostError> {
     let registers = vcpu.registers();
-    let ended = |event| Decoded { event, stopped: Stopped::Inside, user: Some(registers) };
+    if exit == Exit::Interrupted
+        && let Some(exit) = about_to_exit(passage, registers.rip)
+    {
+        // The port write that a signal came before: taken as done, because what it would say is all here.
+        vcpu.set_registers(&Registers { rip: registers.rip + layout::OUT_BYTES, ..registers });
+        return decode(exit, passage, vcpu, memory);
+    }
+    let ended = |event| Decoded { event, stopped: Stopped::Inside, user: Some(registers), arrived: true };
     Ok(match exit {
         Exit::PortOut { port, size: 1, count: 1 }
             if port == u16::from(abi::SYSCALL_PORT) && in_gate(passage, registers.rip) =>
@@ -103,7 +112,7 @@ pub(super) fn decode(
                 Gate::User => registers.rflags,
             };
             let user = Registers { rip: registers.rcx, rflags: flags, ..registers };
-            Decoded { event: Event::Syscall, stopped: Stopped::Gate, user: Some(user) }
+            Decoded { event: Event::Syscall, stopped: Stopped::Gate, user: Some(user), arrived: true }
         }
         Exit::Hypercall { number }
             if number == u64::from(abi::HYPERCALL_NUMBER) && in_hypercall_gate(passage, registers.rip) =>
@@ -113,7 +122,7 @@ pub(super) fn decode(
                 .read(layout::kernel_physical(layout::STACKS_PAGE) + layout::HYPERCALL_REGISTERS_OFFSET, &mut saved)?;
             let [rax, rbx, rcx, rdx] = words(&saved);
             let user = Registers { rax, rbx, rcx, rdx, rip: rcx, rflags: registers.r11, ..registers };
-            Decoded { event: Event::Syscall, stopped: Stopped::Gate, user: Some(user) }
+            Decoded { event: Event::Syscall, stopped: Stopped::Gate, user: Some(user), arrived: true }
         }
         Exit::PortOut { port, .. } if port == u16::from(abi::TRAP_PORT) => match stub_vector(registers.rip) {
             Some(vector) => trap(vector, &registers, vcpu, memory)?,
@@ -126,13 +135,14 @@ pub(super) fn decode(
             let exception = Exception { vector: GENERAL_PROTECTION, error_code: 0, address: None };
             match exit {
                 Exit::PortIn { .. } => ended(Event::Fatal(exception)),
-                _ => Decoded { event: Event::Exception(exception), stopped: Stopped::Gate, user: Some(registers) },
+                _ => Decoded { stopped: Stopped::Gate, ..ended(Event::Exception(exception)) },
             }
         }
         Exit::MmioWrite { address, len, data } if in_events(address) => Decoded {
             event: Event::Posted(Posted { address, len, data }),
             stopped: Stopped::Inside,
             user: in_payload(&registers),
+            arrived: true,
         },
         Exit::MmioRead { address, .. } if in_events(address) => ended(Event::Fatal(Exception {
             vector: PAGE_FAULT,
@@ -140,7 +150,8 @@ pub(super) fn decode(
             address: Some(address - layout::EVENTS_BASE + layout::EVENTS),
         })),
         Exit::Interrupted => {
-            Decoded { event: Event::Interrupted, stopped: Stopped::Inside, user: in_payload(&registers) }
+            let user = in_payload(&registers);
+            Decoded { event: Event::Interrupted, stopped: Stopped::Inside, user, arrived: user.is_some() }
         }
         Exit::Shutdown | Exit::InternalError { .. } => ended(Event::Crashed(exit)),
         _ => ended(Event::Broken(exit)),
@@ -151,9 +162,26 @@ fn in_events(address: u64) -> bool {
     (layout::EVENTS_BASE..layout::EVENTS_BASE + layout::PAGE_SIZE).contains(&address)
 }
 
-/// The registers, if they are the payload's and not the kernel's on the way back to it.
-fn in_payload(registers: &Registers) -> Option<Registers> {
-    (registers.rip < layout::USER_END).then_some(*registers)
+/// The registers, if they are the payload's and not the kernel's or the restore gate's on the way back to it. The syscall gate at CPL3 has
+/// none of its own.
+pub(super) fn in_payload(registers: &Registers) -> Option<Registers> {
+    let rip = registers.rip;
+    (rip < layout::USER_END || (layout::CALL_GATE..layout::RESTORE_GATE).contains(&rip)).then_some(*registers)
+}
+
+/// True if the restore gate is there.
+pub(super) fn in_restore_gate(rip: u64) -> bool {
+    (layout::RESTORE_GATE..layout::RESTORE_GATE + layout::RESTORE_GATE_BYTES).contains(&rip)
+}
+
+/// The exit that the next instruction makes, if it is one of the ports' that tell everything by where they are.
+fn about_to_exit(passage: Passage, rip: u64) -> Option<Exit> {
+    let out = |port: u8| Exit::PortOut { port: port.into(), size: 1, count: 1 };
+    if passage.bell == Bell::Out && rip == passage.entry() {
+        return Some(out(abi::SYSCALL_PORT));
+    }
+    let stub = rip.checked_sub(layout::STUBS)?;
+    (stub.is_multiple_of(layout::STUB_BYTES) && stub_vector(rip).is_some()).then(|| out(abi::TRAP_PORT))
 }
 
 fn in_gate(passage: Passage, rip: u64) -> bool {
@@ -194,8 +222,9 @@ fn trap(vector: u8, registers: &Registers, vcpu: &dyn Vcpu, memory: &GuestMemory
     let address = if vector == PAGE_FAULT { Some(vcpu.system_registers()?.cr2) } else { None };
     let exception = Exception { vector, error_code: if has_code { code } else { 0 }, address };
     if cs & 3 != 3 {
-        return Ok(Decoded { event: Event::KernelFault { vector, rip }, stopped: Stopped::Inside, user: None });
+        let event = Event::KernelFault { vector, rip };
+        return Ok(Decoded { event, stopped: Stopped::Inside, user: None, arrived: true });
     }
     let user = Registers { rip, rflags, rsp, ..*registers };
-    Ok(Decoded { event: Event::Exception(exception), stopped: Stopped::Trap, user: Some(user) })
+    Ok(Decoded { event: Event::Exception(exception), stopped: Stopped::Trap, user: Some(user), arrived: true })
 }

@@ -4,6 +4,8 @@
 //! probe    which gate works here, found by running tiny guests      paging   page tables and how a change reaches the guest
 //! boot     descriptor tables, image, system registers               frames   the payload's pages: the memory limit
 //! space    ranges of pages: populate, protect, move, copy            event    an exit, as what it means for the payload
+//! shells   machines that nobody uses, kept for the next
+//! image    what the payload's memory held; restore: a machine's state, taken and put back
 //! floors   what this host costs before Ampoule does anything
 //! load     a program's segments                                     stack    argv, envp, auxv
 //! shared   what the host maps for the payload: gate, info page, events, ring, regions
@@ -24,11 +26,13 @@ pub(crate) mod boot;
 pub(crate) mod event;
 pub(crate) mod floors;
 pub(crate) mod frames;
-
+pub(crate) mod image;
 pub(crate) mod load;
 pub(crate) mod paging;
 pub(crate) mod probe;
+pub(crate) mod restore;
 pub(crate) mod shared;
+pub(crate) mod shells;
 pub(crate) mod space;
 pub(crate) mod stack;
 
@@ -39,8 +43,10 @@ use ampoule_kernel::layout;
 use self::boot::{Bell, Doorbell, Gate, Passage};
 use self::event::{Event, Exception, GENERAL_PROTECTION, Stopped, UNDEFINED};
 use self::frames::Frames;
-use self::paging::{Changes, PageTables};
+use self::image::Image;
+use self::paging::{Arena, Changes, PageTables};
 use self::probe::HostProbe;
+use self::restore::{ExtendedState, Reload};
 use self::shared::{NoRoom, SharedMappings};
 use crate::vm::device::Device;
 use crate::vm::error::HostError;
@@ -48,10 +54,12 @@ use crate::vm::memory::{Geometry, GuestMemory};
 use crate::vm::posted::Posted;
 use crate::vm::shared::{RegionMemory, RingMemory};
 use crate::vm::shell::Shell;
-use crate::vm::vcpu::{Registers, Vcpu};
+use crate::vm::vcpu::{Registers, SystemRegisters, Vcpu};
 
 /// Flags that a program may have: CF PF AF ZF SF TF DF OF NT RF AC ID.
 const USER_FLAGS: u64 = 0x25_4dd5;
+/// The trap flag.
+const TRAP_FLAG: u64 = 1 << 8;
 /// Where the canonical lower half ends (4-level paging).
 const CANONICAL_END: u64 = 1 << 47;
 /// Flags that it always has: the one that reads as one, and IF.
@@ -73,18 +81,41 @@ pub(crate) struct Machine {
     user: Registers,
     /// They differ from what the vCPU will resume with by more than RAX.
     replaced: bool,
+    /// The system registers that it was booted with, but for CR3, which is the present one.
+    system: SystemRegisters,
+    /// What the payload's memory holds, the pages aside that were written since.
+    base: Image,
+    /// What the restore gate has to load before the payload goes on.
+    reload: Option<Reload>,
+    /// What is in the page that it loads from.
+    loaded: Option<Arc<ExtendedState>>,
+    /// The restore gate works on this host.
+    has_gate: bool,
+    /// KVM may have derived something from the page tables.
+    has_run: bool,
+    /// Nothing that was done with it failed: it can be restored.
+    is_sound: bool,
+    /// The ring is there.
+    has_ring: bool,
+    /// The states that have most in common with this one; 0 is none.
+    family: u64,
+    /// Pages of the payload's memory that were ever used.
+    touched: u64,
 }
 
 /// An instruction pointer outside the payload's half: resuming there would fault in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotInUserHalf;
 
-/// How much page-table arena goes with how much memory: tables for all of it, plus as much again for sparse mappings.
-fn geometry(payload_pages: u64) -> Geometry {
+/// How much page-table arena goes with how much memory: tables for all of it, plus as much again for sparse mappings; and for the
+/// programs that follow each other in one machine.
+fn arena(payload_pages: u64) -> Arena {
     const FIXED: u64 = 64;
     const SHARE: u64 = 128;
-    let table_pages = FIXED + payload_pages / SHARE;
-    Geometry { payload_pages, table_pages: table_pages.min(layout::TABLES_MAX_BYTES / layout::PAGE_SIZE) }
+    const FOLLOWING: u64 = 128;
+    let most = layout::TABLES_MAX_BYTES / layout::PAGE_SIZE;
+    let program_pages = (FIXED + payload_pages / SHARE).min(most);
+    Arena { program_pages, pages: (program_pages + FOLLOWING).min(most) }
 }
 
 impl Machine {
@@ -95,27 +126,42 @@ impl Machine {
         doorbell: Doorbell,
         payload_pages: u64,
     ) -> Result<Self, HostError> {
-        Self::with_passage(device, probe.passage(doorbell)?, payload_pages)
+        let mut machine = Self::with_passage(device, probe.passage(doorbell)?, payload_pages)?;
+        machine.has_gate = probe.has_restore_gate();
+        Ok(machine)
     }
 
     fn with_passage(device: &Device, passage: Passage, payload_pages: u64) -> Result<Self, HostError> {
-        let geometry = geometry(payload_pages);
+        let arena = arena(payload_pages);
+        let geometry = Geometry { payload_pages, table_pages: arena.pages };
         let features = device.features();
-        let shell = Shell::new(device, geometry, |reset| boot::setup(reset, features, passage, layout::TABLES_BASE))?;
-        Self::over(shell, geometry, passage, features.nx)
+        let mut system = SystemRegisters::default();
+        let shell = Shell::new(device, geometry, |reset| {
+            let setup = boot::setup(reset, features, passage, layout::TABLES_BASE);
+            system = setup.system;
+            setup
+        })?;
+        Self::over(shell, payload_pages, passage, features.nx, system)
     }
 
     /// A machine over a fake vCPU.
     #[cfg(test)]
     pub(crate) fn fake(vcpu: Box<dyn Vcpu>, payload_pages: u64) -> Result<Self, HostError> {
-        let geometry = geometry(payload_pages);
-        Self::over(Shell::fake(geometry, vcpu)?, geometry, Passage { gate: Gate::User, bell: Bell::Out }, true)
+        let geometry = Geometry { payload_pages, table_pages: arena(payload_pages).pages };
+        let passage = Passage { gate: Gate::User, bell: Bell::Out };
+        Self::over(Shell::fake(geometry, vcpu)?, payload_pages, passage, true, SystemRegisters::default())
     }
 
-    fn over(mut shell: Shell, geometry: Geometry, passage: Passage, nx: bool) -> Result<Self, HostError> {
+    fn over(
+        mut shell: Shell,
+        payload_pages: u64,
+        passage: Passage,
+        nx: bool,
+        system: SystemRegisters,
+    ) -> Result<Self, HostError> {
         boot::install(&mut shell.memory, passage.gate)?;
-        let tables = PageTables::new(&mut shell.memory, geometry.table_pages, nx)?;
-        let frames = Frames::new(geometry.payload_pages);
+        let tables = PageTables::new(&mut shell.memory, arena(payload_pages), nx)?;
+        let frames = Frames::new(payload_pages);
         let shared = SharedMappings::new(&mut shell.memory, nx)?;
         Ok(Self {
             shell,
@@ -126,18 +172,40 @@ impl Machine {
             stopped: Stopped::Fresh,
             user: Registers { rflags: FIXED_FLAGS, ..Registers::default() },
             replaced: true,
+            system,
+            base: Image::default(),
+            reload: None,
+            loaded: None,
+            has_gate: false,
+            has_run: false,
+            is_sound: true,
+            has_ring: false,
+            family: 0,
+            touched: 0,
         })
     }
 
     /// Runs the payload until something happens.
     pub(crate) fn run(&mut self) -> Result<Event, HostError> {
+        self.is_sound = false;
         self.resume()?;
+        self.has_run = true;
         let exit = self.shell.vcpu.run()?;
-        let decoded = event::decode(exit, self.passage, self.shell.vcpu.as_ref(), &self.shell.memory)?;
+        let decoded = event::decode(exit, self.passage, self.shell.vcpu.as_mut(), &self.shell.memory)?;
         self.stopped = decoded.stopped;
         if let Some(user) = decoded.user {
             self.user = user;
         }
+        if decoded.arrived {
+            self.tables.edits_arrived();
+            if self.reload.take().is_some()
+                && let Event::Exception(exception) | Event::Fatal(exception) = decoded.event
+                && event::in_restore_gate(self.user.rip)
+            {
+                return Ok(Event::KernelFault { vector: exception.vector, rip: self.user.rip });
+            }
+        }
+        self.is_sound = !matches!(decoded.event, Event::Crashed(_) | Event::Broken(_) | Event::KernelFault { .. });
         match decoded.event {
             Event::Exception(exception) if exception.vector == UNDEFINED => self.corrected(exception),
             event => Ok(event),
@@ -167,6 +235,26 @@ impl Machine {
     /// The signals that stay blocked inside from the next run on; free if they are the same.
     pub(crate) fn set_signal_mask(&mut self, signal_mask: u64) -> Result<(), HostError> {
         self.shell.vcpu.set_signal_mask(signal_mask)
+    }
+
+    /// True if somebody else can have it: nothing failed, nothing is mapped that others must not see, and this process made it.
+    fn can_be_lent(&self) -> bool {
+        self.is_sound && !self.has_ring && self.shell.check_owner().is_ok()
+    }
+
+    /// True if it can be made what a snapshot says: nothing failed, and nothing is mapped that no snapshot has.
+    pub(crate) fn can_be_restored(&self) -> bool {
+        self.is_sound && !self.has_ring
+    }
+
+    /// The states that have most in common with this machine's.
+    pub(crate) fn family(&self) -> u64 {
+        self.family
+    }
+
+    /// Pages of the payload's memory that were ever used.
+    fn touched(&self) -> u64 {
+        self.touched.max(self.frames.peak())
     }
 
     /// The payload's registers.
@@ -218,6 +306,7 @@ impl Machine {
 
     /// Gives the payload the ring; an empty one, if it has it already.
     pub(crate) fn open_ring(&mut self) -> Result<Arc<RingMemory>, HostError> {
+        self.has_ring = true;
         let ring = self.shell.add_ring(layout::RING_BASE)?;
         ring.clear();
         self.shared.open_ring(&mut self.shell.memory)?;
@@ -255,10 +344,11 @@ impl Machine {
         if self.stopped == Stopped::Inside {
             return Ok(());
         }
+        self.prepare_reload()?;
         match self.tables.take_changes() {
             Changes::None => {}
             // Before the first run nothing was derived from the tables yet.
-            Changes::Toggle if self.stopped == Stopped::Fresh => {}
+            Changes::Toggle if !self.has_run => {}
             Changes::Toggle => self.shell.toggle_tables()?,
             Changes::Edits(words) => {
                 self.finish_hypercall()?;
@@ -276,8 +366,8 @@ impl Machine {
                 let Registers { rax, rdi, rsi, .. } = self.user;
                 self.shell.vcpu.set_registers(&Registers { rax, rdi, rsi, ..registers });
             }
-            Stopped::Fresh => self.shell.vcpu.set_registers(&self.user),
-            Stopped::Gate if self.passage.gate == Gate::User => self.shell.vcpu.set_registers(&self.user),
+            Stopped::Fresh => self.set_user_registers(),
+            Stopped::Gate if self.passage.gate == Gate::User => self.set_user_registers(),
             Stopped::Gate | Stopped::Trap => {
                 self.finish_hypercall()?;
                 self.write_resume_frame()?;
@@ -288,6 +378,11 @@ impl Machine {
         }
         self.replaced = false;
         Ok(())
+    }
+
+    fn set_user_registers(&mut self) {
+        let registers = Registers { rip: self.way_in(), ..self.user };
+        self.shell.vcpu.set_registers(&registers);
     }
 
     /// At a pending hypercall KVM would put its result into RAX and move RIP after we replaced them: that has to be over first.
@@ -309,10 +404,11 @@ impl Machine {
             self.shell.memory.write_u64(stacks + offset, register)?;
         }
         if self.stopped == Stopped::Fresh || (self.stopped == Stopped::Gate && self.passage.gate == Gate::User) {
-            let mut system = self.shell.vcpu.system_registers()?;
+            // The gate loads what these change beside the privilege level.
+            let mut system = if self.reload.is_some() { self.system } else { self.shell.vcpu.system_registers()? };
             system.cs = boot::code_segment(layout::KERNEL_CODE_SELECTOR);
             system.ss = boot::data_segment(layout::KERNEL_DATA_SELECTOR);
-            self.shell.vcpu.set_system_registers(&system)?;
+            self.shell.vcpu.enter_with(&system);
         }
         let registers = Registers {
             rip: layout::EDITOR,
@@ -328,11 +424,8 @@ impl Machine {
 
     fn write_resume_frame(&mut self) -> Result<(), HostError> {
         let stacks = layout::kernel_physical(layout::STACKS_PAGE);
-        // The payload can jump into its own gate with any return address; one that is not canonical would fault in `iretq`, at CPL0.
-        // The page that is never mapped faults at CPL3 instead.
-        let rip = if self.user.rip < CANONICAL_END { self.user.rip } else { CANONICAL_END - layout::PAGE_SIZE };
         let frame = [
-            rip,
+            if self.reload.is_some() { self.way_in() } else { self.canonical_rip() },
             u64::from(layout::USER_CODE_SELECTOR),
             self.user.rflags,
             self.user.rsp,
@@ -342,6 +435,12 @@ impl Machine {
             self.shell.memory.write_u64(stacks + offset, word)?;
         }
         Ok(())
+    }
+
+    /// The payload can jump into its own gate with any return address; one that is not canonical would fault in `iretq`, at CPL0. The page
+    /// that is never mapped faults at CPL3 instead.
+    fn canonical_rip(&self) -> u64 {
+        if self.user.rip < CANONICAL_END { self.user.rip } else { CANONICAL_END - layout::PAGE_SIZE }
     }
 }
 

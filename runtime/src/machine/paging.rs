@@ -10,15 +10,22 @@
 //! A shadow-paging KVM derives its own tables from the guest's and learns of a changed entry only from the guest's own write
 //! (`docs/kvm.md`), which is why the host may not just write. Accessed and dirty bits are set from the start, so that the CPU never
 //! writes table pages. The mirror is plain data and authoritative: the guest's copy is never read.
+//!
+//! The mirror counts table pages from its root. Where that is in the arena is its `origin`, so that it can be written anew elsewhere: a
+//! program that follows another one in a machine gets table pages that no program had before.
 
-use std::collections::BTreeSet;
+mod reset;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use ampoule_kernel::layout::{
     self, ARENA_PD_PAGE, EDIT_WORDS, KERNEL_PD_PAGE, KERNEL_PDPT_PAGE, KERNEL_PT_PAGE, PAGE_SIZE, SHARED_PDPT_PAGE,
     TABLES_BASE, TABLES_VIRTUAL, USER_END, USER_START, kernel_physical,
 };
 
+pub(crate) use self::reset::SavedTables;
 use super::frames::{Frame, Frames};
 use crate::vm::error::HostError;
 use crate::vm::memory::GuestMemory;
@@ -99,10 +106,23 @@ pub(crate) struct Mapped {
 pub(crate) struct OutOfTables;
 
 /// One table of the mirror.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Table {
-    entries: Box<[u64; 512]>,
+    entries: [u64; 512],
     used: u16,
+    /// 0 for one whose entries are pages.
+    level: u8,
+}
+
+impl Table {
+    fn empty(level: u8) -> Self {
+        Self { entries: [0; 512], used: 0, level }
+    }
+
+    fn root() -> Self {
+        // What the host maps counts as one entry: the root is never given back.
+        Self { used: 1, ..Self::empty(3) }
+    }
 }
 
 /// A table and where what it maps starts.
@@ -113,16 +133,35 @@ struct Span {
     start: u64,
 }
 
+/// How many pages the arena has for tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arena {
+    /// What one program may use.
+    pub(crate) program_pages: u64,
+    /// All of them.
+    pub(crate) pages: u64,
+}
+
 /// The page tables of one program.
 #[derive(Debug, Clone)]
 pub(crate) struct PageTables {
-    /// By arena page; the root is page 0.
-    tables: Vec<Option<Table>>,
-    arena_pages: u64,
-    /// Arena pages that were tables once: KVM may still hold what it derived from them, until the slot is toggled.
+    /// By their page, counted from the root, which is page 0. Shared with the snapshots that have the same.
+    tables: Vec<Option<Arc<Table>>>,
+    arena: Arena,
+    /// The root's page in the arena.
+    origin: u64,
+    /// Arena pages that were tables since the slot was toggled: those before this one.
+    derived: u64,
+    /// Arena pages that were ever written: those before this one.
+    written: u64,
+    /// Pages that were tables once: KVM may still hold what it derived from them, until the slot is toggled.
     retired: Vec<u64>,
-    /// Physical addresses of changed entries that the guest has as present.
-    edits: BTreeSet<u64>,
+    /// Tables that map nothing, are charged to nobody, and are there because taking them away would cost more: a reset left them.
+    spare: BTreeSet<u64>,
+    /// Addresses of changed entries that the guest has otherwise, with what it has; none is not known. As if the origin were 0.
+    edits: BTreeMap<u64, Option<u64>>,
+    /// Entries that the editor is about to write.
+    in_flight: Vec<u64>,
     /// Everything is written by the host until the slot is toggled, or until the first run.
     toggle: bool,
     no_execute: u64,
@@ -130,14 +169,18 @@ pub(crate) struct PageTables {
 
 impl PageTables {
     /// An empty address space with the kernel's half in place, and with what [`shared`](super::shared) maps.
-    pub(crate) fn new(memory: &mut GuestMemory, arena_pages: u64, nx: bool) -> Result<Self, HostError> {
+    pub(crate) fn new(memory: &mut GuestMemory, arena: Arena, nx: bool) -> Result<Self, HostError> {
         let no_execute = if nx { NO_EXECUTE } else { 0 };
-        let root = Table { entries: Box::new([0; 512]), used: 1 };
         let tables = Self {
-            tables: vec![Some(root)],
-            arena_pages,
+            tables: vec![Some(Arc::new(Table::root()))],
+            arena,
+            origin: 0,
+            derived: 1,
+            written: 1,
             retired: Vec::new(),
-            edits: BTreeSet::new(),
+            spare: BTreeSet::new(),
+            edits: BTreeMap::new(),
+            in_flight: Vec::new(),
             toggle: true,
             no_execute,
         };
@@ -147,14 +190,23 @@ impl PageTables {
 
     /// CR3.
     pub(crate) fn root(&self) -> u64 {
-        TABLES_BASE
+        self.place(TABLES_BASE)
+    }
+
+    /// Where something is that the mirror has at `address`.
+    fn place(&self, address: u64) -> u64 {
+        address + self.origin * PAGE_SIZE
+    }
+
+    /// What the guest's copy of an entry holds.
+    fn placed(&self, entry: u64) -> u64 {
+        if entry & PRESENT != 0 && entry & ADDRESS < layout::PAYLOAD_BASE { self.place(entry) } else { entry }
     }
 
     fn write_kernel_half(&self, memory: &mut GuestMemory) -> Result<(), HostError> {
         const SUPERVISOR: u64 = PRESENT | ACCESSED_DIRTY;
         let table = |page| kernel_physical(page) | TABLE;
-        memory.write_u64(self.root() + 255 * 8, table(SHARED_PDPT_PAGE))?;
-        memory.write_u64(self.root() + 256 * 8, table(KERNEL_PDPT_PAGE))?;
+        self.write_root(memory)?;
         memory.write_u64(kernel_physical(KERNEL_PDPT_PAGE), table(KERNEL_PD_PAGE))?;
         memory.write_u64(kernel_physical(KERNEL_PDPT_PAGE) + 8, table(ARENA_PD_PAGE))?;
         memory.write_u64(kernel_physical(KERNEL_PD_PAGE), table(KERNEL_PT_PAGE))?;
@@ -166,12 +218,18 @@ impl PageTables {
         for (page, flags) in entries.into_iter().chain(edit_pages) {
             memory.write_u64(kernel_physical(KERNEL_PT_PAGE) + page * 8, kernel_physical(page) | flags)?;
         }
-        let large_pages = (self.arena_pages * PAGE_SIZE).div_ceil(layout::TABLE_SPAN);
+        let large_pages = (self.arena.pages * PAGE_SIZE).div_ceil(layout::TABLE_SPAN);
         for index in 0..large_pages {
             let entry = (TABLES_BASE + index * layout::TABLE_SPAN) | data | LARGE;
             memory.write_u64(kernel_physical(ARENA_PD_PAGE) + index * 8, entry)?;
         }
         Ok(())
+    }
+
+    /// What every root has of the host's.
+    fn write_root(&self, memory: &mut GuestMemory) -> Result<(), HostError> {
+        memory.write_u64(self.root() + 255 * 8, kernel_physical(SHARED_PDPT_PAGE) | TABLE)?;
+        memory.write_u64(self.root() + 256 * 8, kernel_physical(KERNEL_PDPT_PAGE) | TABLE)
     }
 
     /// What is at `page`; a page without access may still hold its frame.
@@ -220,16 +278,20 @@ impl PageTables {
         page: Page,
     ) -> Result<Prepared, HostError> {
         let mut table = 0;
-        for level in (1..4).rev() {
-            let index = page.index(level);
+        for level in (0..3).rev() {
+            let index = page.index(u32::from(level) + 1);
             let entry = self.entry(table, index).unwrap_or(0);
             table = if entry & PRESENT != 0 {
-                match Self::arena_page(entry) {
-                    Some(page) => page,
-                    None => return Ok(Err(OutOfTables)),
+                let Some(page) = Self::arena_page(entry) else { return Ok(Err(OutOfTables)) };
+                if self.spare.contains(&page) {
+                    if !frames.charge_table() {
+                        return Ok(Err(OutOfTables));
+                    }
+                    self.spare.remove(&page);
                 }
+                page
             } else {
-                let Some(new) = self.allocate(memory, frames)? else {
+                let Some(new) = self.allocate(memory, frames, level)? else {
                     return Ok(Err(OutOfTables));
                 };
                 self.set(memory, table, index, (TABLES_BASE + new * PAGE_SIZE) | TABLE)?;
@@ -281,11 +343,12 @@ impl PageTables {
         frames: &mut Frames,
         keep: &Range<u64>,
     ) -> Result<(), HostError> {
-        let before = self.retired.len();
+        let (before, spare) = (self.retired.len(), self.spare.len());
         self.reclaim_below(memory, Span { table: 0, level: 3, start: 0 }, keep)?;
-        let released = self.retired.len() - before;
-        if released > 0 {
-            frames.release_tables(u32::try_from(released).unwrap_or(u32::MAX));
+        let retired = self.retired.len() - before;
+        let charged = retired - (spare - self.spare.len());
+        frames.release_tables(u32::try_from(charged).unwrap_or(u32::MAX));
+        if retired > 0 {
             self.write_all(memory)?;
         }
         Ok(())
@@ -310,6 +373,7 @@ impl PageTables {
                 if let Some(slot) = usize::try_from(child).ok().and_then(|child| self.tables.get_mut(child)) {
                     *slot = None;
                 }
+                self.spare.remove(&child);
                 self.retired.push(child);
             }
         }
@@ -319,6 +383,8 @@ impl PageTables {
     /// What has to happen before the guest runs on. The list is empty afterwards.
     pub(crate) fn take_changes(&mut self) -> Changes {
         if std::mem::take(&mut self.toggle) {
+            self.derived = self.origin + self.tables.len() as u64;
+            self.in_flight.clear();
             return Changes::Toggle;
         }
         if self.edits.is_empty() {
@@ -326,8 +392,9 @@ impl PageTables {
         }
         let mut words: Vec<u64> = Vec::with_capacity(self.edits.len() * 3 + 1);
         let mut span: Option<(usize, u64)> = None;
-        for physical in std::mem::take(&mut self.edits) {
+        for physical in std::mem::take(&mut self.edits).into_keys() {
             let value = self.hardware(physical);
+            self.in_flight.push(physical);
             match span {
                 Some((count_at, next)) if next == physical && physical % PAGE_SIZE != 0 => {
                     if let Some(count) = words.get_mut(count_at) {
@@ -336,7 +403,7 @@ impl PageTables {
                     span = Some((count_at, physical + 8));
                 }
                 _ => {
-                    words.push(physical - TABLES_BASE + TABLES_VIRTUAL);
+                    words.push(self.place(physical) - TABLES_BASE + TABLES_VIRTUAL);
                     span = Some((words.len(), physical + 8));
                     words.push(1);
                 }
@@ -347,13 +414,22 @@ impl PageTables {
         Changes::Edits(words)
     }
 
-    fn allocate(&mut self, memory: &mut GuestMemory, frames: &mut Frames) -> Result<Option<u64>, HostError> {
+    /// The editor has written what [`take_changes`](Self::take_changes) gave it.
+    pub(crate) fn edits_arrived(&mut self) {
+        self.in_flight.clear();
+    }
+
+    fn allocate(&mut self, memory: &mut GuestMemory, frames: &mut Frames, level: u8) -> Result<Option<u64>, HostError> {
         let fresh = self.tables.len() as u64;
-        let page = if fresh < self.arena_pages {
+        let page = if fresh < self.arena.program_pages {
             if !frames.charge_table() {
                 return Ok(None);
             }
+            if self.origin + fresh < self.written {
+                memory.zero_page(self.place(TABLES_BASE + fresh * PAGE_SIZE))?;
+            }
             self.tables.push(None);
+            self.note_use(fresh);
             fresh
         } else {
             let Some(page) = self.retired.pop() else {
@@ -364,13 +440,19 @@ impl PageTables {
                 return Ok(None);
             }
             self.write_all(memory)?;
-            memory.zero_page(TABLES_BASE + page * PAGE_SIZE)?;
+            memory.zero_page(self.place(TABLES_BASE + page * PAGE_SIZE))?;
             page
         };
         if let Some(slot) = usize::try_from(page).ok().and_then(|page| self.tables.get_mut(page)) {
-            *slot = Some(Table { entries: Box::new([0; 512]), used: 0 });
+            *slot = Some(Arc::new(Table::empty(level)));
         }
         Ok(Some(page))
+    }
+
+    fn note_use(&mut self, page: u64) {
+        let end = self.origin + page + 1;
+        self.derived = self.derived.max(end);
+        self.written = self.written.max(end);
     }
 
     /// Asks for a toggle whatever there is to change, so that the probe can see it work.
@@ -381,8 +463,10 @@ impl PageTables {
     /// From now until the toggle the host writes every entry itself.
     fn write_all(&mut self, memory: &mut GuestMemory) -> Result<(), HostError> {
         self.toggle = true;
-        for physical in std::mem::take(&mut self.edits) {
-            memory.write_u64(physical, self.hardware(physical))?;
+        // What the editor was about to write it may not have written yet.
+        let in_flight = std::mem::take(&mut self.in_flight);
+        for physical in std::mem::take(&mut self.edits).into_keys().chain(in_flight) {
+            memory.write_u64(self.place(physical), self.hardware(physical))?;
         }
         Ok(())
     }
@@ -392,21 +476,32 @@ impl PageTables {
         let Some(slot) = usize::try_from(table).ok().and_then(|table| self.tables.get_mut(table)?.as_mut()) else {
             return Ok(());
         };
+        let slot = Arc::make_mut(slot);
         let Some(place) = usize::try_from(index).ok().and_then(|index| slot.entries.get_mut(index)) else {
             return Ok(());
         };
         let before = std::mem::replace(place, entry);
         slot.used = slot.used + u16::from(entry != 0) - u16::from(before != 0);
-        let (before, after) = (Self::visible(before), Self::visible(entry));
-        let guest_has_it = before & PRESENT != 0 || self.edits.contains(&physical);
-        if self.toggle || !guest_has_it {
-            if before != after {
-                memory.write_u64(physical, after)?;
+        self.show(memory, physical, Self::visible(before), Self::visible(entry))
+    }
+
+    /// Brings a change to the guest's copy, or notes it down for the editor.
+    fn show(&mut self, memory: &mut GuestMemory, physical: u64, before: u64, after: u64) -> Result<(), HostError> {
+        match self.edits.get(&physical) {
+            // It is back at what the guest has.
+            Some(&Some(has)) if has == after => {
+                self.edits.remove(&physical);
             }
-        } else if before != after {
-            self.edits.insert(physical);
-            if self.edits.len() > MAX_EDITS {
-                self.write_all(memory)?;
+            Some(_) => {}
+            None if before == after => {}
+            None if self.toggle || before & PRESENT == 0 => {
+                memory.write_u64(self.place(physical), self.placed(after))?;
+            }
+            None => {
+                self.edits.insert(physical, Some(before));
+                if self.edits.len() > MAX_EDITS {
+                    self.write_all(memory)?;
+                }
             }
         }
         Ok(())
@@ -429,17 +524,17 @@ impl PageTables {
 
     fn hardware(&self, physical: u64) -> u64 {
         let offset = physical.saturating_sub(TABLES_BASE);
-        Self::visible(self.entry(offset / PAGE_SIZE, offset % PAGE_SIZE / 8).unwrap_or(0))
+        self.placed(Self::visible(self.entry(offset / PAGE_SIZE, offset % PAGE_SIZE / 8).unwrap_or(0)))
     }
 
     /// Tables in use, the root aside: what is charged.
     #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
-        self.tables.iter().flatten().count() as u64 - 1
+        self.tables.iter().flatten().count() as u64 - 1 - self.spare.len() as u64
     }
 
     fn table(&self, page: u64) -> Option<&Table> {
-        self.tables.get(usize::try_from(page).ok()?)?.as_ref()
+        self.tables.get(usize::try_from(page).ok()?)?.as_deref()
     }
 
     fn entry(&self, table: u64, index: u64) -> Option<u64> {

@@ -44,6 +44,7 @@ pub struct HostProbe {
     features: Features,
     capabilities: Vec<Capability>,
     steps: Vec<ProbeStep>,
+    restore_gate: bool,
 }
 
 /// One question that the probe asked, with its answer.
@@ -98,6 +99,11 @@ impl HostProbe {
         self.gate
     }
 
+    /// True if the restore gate works here.
+    pub(super) fn has_restore_gate(&self) -> bool {
+        self.restore_gate
+    }
+
     /// CPU features that guests get.
     #[must_use]
     pub fn features(&self) -> Features {
@@ -137,7 +143,12 @@ impl HostProbe {
                         return Err(HostError::NoGate { reason });
                     }
                 }
-                return Ok(Self { gate, features: device.features(), capabilities: device.capabilities(), steps });
+                let failure = restore_gate_works(device, passage)?;
+                let restore_gate = failure.is_none();
+                let question = "selectors, bases and extended state are loaded at CPL3 by the restore gate";
+                steps.push(ProbeStep { question, failure });
+                let (features, capabilities) = (device.features(), device.capabilities());
+                return Ok(Self { gate, features, capabilities, steps, restore_gate });
             };
             last = failure;
         }
@@ -293,6 +304,22 @@ fn edits_are_seen(device: &Device, passage: Passage, by_toggle: bool) -> Result<
         debug_assert_eq!(tiny.machine.stopped, Stopped::Trap);
     }
     Ok(None)
+}
+
+/// Goes back to the first system call after the second, through the gate, and on from there.
+fn restore_gate_works(device: &Device, passage: Passage) -> Result<Option<ProbeFailure>, HostError> {
+    let mut tiny = Tiny::new(device, passage, PATIENCE)?;
+    tiny.machine.has_gate = true;
+    map_page(&mut tiny.machine, DATA, Access::READ_WRITE, &[])?;
+    for _ in 0..2 {
+        let failure = tiny.rings()?;
+        if failure.is_some() {
+            return Ok(failure);
+        }
+        let state = tiny.machine.save()?;
+        tiny.machine.restore(&state)?;
+    }
+    tiny.rings()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! ```text
 //! SHARED_PDPT [0..16] ─► a PD for each GiB of regions ─► large pages, read-only
 //!             [511]  ─► SHARED_PD [510] ─► the ring, one large page
-//!                                 [511] ─► SHARED_PT ─► event page, info page, gate
+//!                                 [511] ─► SHARED_PT ─► restored state, event page, info page, gate
 //! ```
 //! An entry is written once, when it was not present, which every KVM notices; none is ever changed.
 
@@ -32,7 +32,7 @@ pub(super) struct SharedMappings {
 pub(crate) struct NoRoom;
 
 impl SharedMappings {
-    /// Maps the gate and the info page.
+    /// Maps the gate, the info page and the restored state.
     pub(super) fn new(memory: &mut GuestMemory, nx: bool) -> Result<Self, HostError> {
         let no_execute = if nx { NO_EXECUTE } else { 0 };
         let table = |page| kernel_physical(page) | TABLE;
@@ -42,6 +42,13 @@ impl SharedMappings {
         entry(memory, layout::SHARED_PT_PAGE, layout::CALL_GATE >> 12, gate)?;
         let info = kernel_physical(layout::INFO_PAGE) | READ | no_execute;
         entry(memory, layout::SHARED_PT_PAGE, layout::INFO >> 12, info)?;
+        for (page, address) in [
+            (layout::RESTORED_EXTENDED_PAGE, layout::RESTORED),
+            (layout::RESTORED_REGISTERS_PAGE, layout::RESTORED + PAGE_SIZE),
+        ] {
+            let restored = kernel_physical(page) | READ | no_execute;
+            entry(memory, layout::SHARED_PT_PAGE, address >> 12, restored)?;
+        }
         Ok(Self { no_execute, region_bytes: 0 })
     }
 
@@ -126,6 +133,8 @@ mod tests {
         for (address, physical, write, execute) in [
             (layout::CALL_GATE, kernel_physical(layout::USER_CODE_PAGE), false, true),
             (layout::INFO, kernel_physical(layout::INFO_PAGE), false, false),
+            (layout::RESTORED, kernel_physical(layout::RESTORED_EXTENDED_PAGE), false, false),
+            (layout::RESTORED + PAGE_SIZE, kernel_physical(layout::RESTORED_REGISTERS_PAGE), false, false),
             (layout::EVENTS, layout::EVENTS_BASE, true, false),
             (layout::RING, layout::RING_BASE, true, false),
             (layout::REGIONS, layout::REGIONS_BASE, false, false),

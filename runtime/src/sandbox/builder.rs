@@ -4,30 +4,30 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use ampoule_kernel::call::{self, info};
+use ampoule_kernel::call;
 
-use super::core::{Answer, Core, Driven, MappedRegion, Parts};
+use super::core::{Answer, Core, Driven, MappedRegion, Outside, Parts};
 use super::error::SandboxError;
 use super::halt::Halt;
 use super::imports::Imports;
 use super::instance::Sandbox;
-use super::log::{LogLevel, LogListener, LogRecord, LogSink, forward};
+use super::log::{LogLevel, LogRecord, LogSink};
 use super::region::Region;
 use super::run;
+use super::saved::Position;
 use super::session::{Session, Used};
 use crate::channel::posted::{EventQueue, Events, Overflow, queue};
 use crate::command::Command;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
-use crate::linux::Process;
 use crate::linux::sources::Sources;
 use crate::linux::streams::SharedTail;
-use crate::machine::Machine;
 use crate::machine::probe::HostProbe;
+use crate::machine::restore::MachineState;
+use crate::machine::shared::NoRoom;
+use crate::machine::shells::{self, Fittings};
 use crate::program::Program;
 use crate::stdio::Stdio;
-use crate::vm::device::Device;
-use crate::vm::error::HostError;
 use crate::vm::watch::Watch;
 
 /// What a [`Sandbox`] is made with: [`Sandbox::builder`].
@@ -51,7 +51,7 @@ impl<T> SandboxBuilder<T> {
             command: Command::new(program),
             regions: BTreeMap::new(),
             events: None,
-            log: LogSink::new(Some(LogLevel::Info), forward()),
+            log: LogSink::default(),
         }
     }
 
@@ -144,8 +144,7 @@ impl<T> SandboxBuilder<T> {
     /// Where log records go, instead of to the `log` crate. At most some thousand a second come; the others are dropped and counted.
     #[must_use]
     pub fn log(mut self, listener: impl Fn(&LogRecord<'_>) + Send + Sync + 'static) -> Self {
-        let listener: LogListener = Arc::new(listener);
-        self.log = LogSink::new(self.log.level, listener);
+        self.log.listen(listener);
         self
     }
 
@@ -158,35 +157,38 @@ impl<T> SandboxBuilder<T> {
         let (job, mut streams) = self.command.prepare_sandbox()?;
         let tail = streams.keep_tail();
         let probe = HostProbe::get().map_err(RunError::from)?;
-        let device = Device::get().map_err(RunError::from)?;
         let mut watch = Watch::begin(run::budget(&job)).map_err(RunError::from)?;
-        let mut machine = Machine::new(device, probe, job.doorbell, job.limits.pages()).map_err(RunError::from)?;
-        let opened = self.open(&mut machine, device).map_err(RunError::from)?;
-        let regions = opened?;
+        let (fittings, regions) = self.fittings(&job)?;
+        let empty = MachineState::empty(job.limits.pages());
+        let lent = shells::lend(&fittings, &empty).map_err(RunError::from)?;
+        let mut machine = lent.map_err(|NoRoom| SandboxError::Region {
+            name: self.regions.keys().next_back().cloned().unwrap_or_default(),
+            reason: "all regions together are larger than Region::MAX_BYTES",
+        })?;
         machine.attach(watch.mask_inside()).map_err(RunError::from)?;
-        let mut process = match run::start(&job, probe.features(), &mut machine, &mut watch, &mut streams) {
+        let process = match run::start(&job, probe.features(), &mut machine, &mut watch, &mut streams) {
             Ok(process) => process,
             Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &tail)),
         };
-        tell(&mut machine, &mut process, &watch).map_err(RunError::from)?;
         let mut data = data;
-        let mut core = Core::new(Parts {
-            program: self.program,
+        let outside = Outside { streams, imports: self.imports, events: self.events, log: self.log };
+        let mut core = Box::new(Core::new(Parts {
+            program: self.program.clone(),
             limits: job.limits.clone(),
             machine,
+            fittings,
             process,
-            streams,
-            imports: self.imports,
-            events: self.events,
-            log: self.log,
-            regions,
+            outside,
+            regions: Arc::new(regions),
             host_calls: job.call.host_call_count(),
-        });
+        }));
+        core.begin_life().and_then(|()| core.tell_deadline(&watch)).map_err(RunError::from)?;
         loop {
             match core.drive(&mut data, &mut watch) {
                 Ok(Driven::Answered(Answer::Ready)) => {
                     let used = Used::of(&watch);
-                    return Ok(Sandbox::ready(core, Session::new(data, tail, used)));
+                    let session = Session::new(&self.program, data, tail, used, Position::ready());
+                    return Ok(Sandbox::ready(core, session));
                 }
                 // Nothing was asked, so nothing else can be answered: the core has said so.
                 Ok(Driven::Answered(_) | Driven::Yielded) => {}
@@ -198,47 +200,26 @@ impl<T> SandboxBuilder<T> {
         }
     }
 
-    /// Maps what the program shares with the host.
-    fn open(
-        &self,
-        machine: &mut Machine,
-        device: &Device,
-    ) -> Result<Result<HashMap<Box<str>, MappedRegion>, SandboxError>, HostError> {
-        if self.events.is_some() {
-            machine.open_events(device)?;
+    /// What the program shares with the host, and where it finds it.
+    fn fittings(&self, job: &run::Job) -> Result<(Fittings, HashMap<Box<str>, MappedRegion>), SandboxError> {
+        if let Some(name) = self.regions.keys().find(|name| !call::is_name(name.as_bytes())) {
+            let reason = "a name is 1 to 255 graphic ASCII characters, without ( and )";
+            return Err(SandboxError::Region { name: name.clone(), reason });
         }
-        let mut regions = HashMap::new();
-        for (name, region) in &self.regions {
-            let refused = |reason| SandboxError::Region { name: name.clone(), reason };
-            if !call::is_name(name.as_bytes()) {
-                return Ok(Err(refused("a name is 1 to 255 graphic ASCII characters, without ( and )")));
-            }
-            let Ok(address) = machine.add_region(device, &region.0)? else {
-                return Ok(Err(refused("all regions together are larger than Region::MAX_BYTES")));
-            };
-            regions.insert(name.as_str().into(), MappedRegion { address, bytes: region.len() });
-        }
-        let level = self.log.level.map_or(0, |level| level as u64);
-        for (offset, word) in [
-            (info::VERSION, call::version(call::ABI_MAJOR, call::ABI_MINOR)),
-            (info::GENERATION, 1),
-            (info::LOG_LEVEL, level),
-            (info::EVENTS, u64::from(self.events.is_some())),
-        ] {
-            machine.write_info(offset, &word.to_le_bytes())?;
-        }
-        Ok(Ok(regions))
+        let regions = self.regions.values().map(|region| Arc::clone(&region.0)).collect();
+        let fittings = Fittings::new(job.limits.pages(), job.doorbell).with(self.events.is_some(), regions);
+        let mapped = self
+            .regions
+            .iter()
+            .zip(fittings.addresses())
+            .map(|((name, region), address)| (name.as_str().into(), MappedRegion { address, bytes: region.len() }));
+        let mapped = mapped.collect();
+        Ok((fittings, mapped))
     }
 }
 
-/// Writes what depends on where the program's time and randomness come from into the info page.
-fn tell(machine: &mut Machine, process: &mut Process, watch: &Watch) -> Result<(), HostError> {
-    machine.write_info(info::DEADLINE, &process.deadline(watch.wall_deadline()).to_le_bytes())?;
-    machine.write_info(info::SEED, &process.random::<32>()?)
-}
-
 /// Compares what the program's note says that it imports with what there is.
-fn check_imports<T>(program: &Program, imports: &Imports<T>) -> Result<(), SandboxError> {
+pub(crate) fn check_imports<T>(program: &Program, imports: &Imports<T>) -> Result<(), SandboxError> {
     for wanted in program.interface()?.imports() {
         let (name, guest) = (wanted.name(), wanted.signature());
         let Some(import) = imports.get(name) else {

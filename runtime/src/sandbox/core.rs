@@ -11,14 +11,18 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use ampoule_kernel::call;
+use ampoule_kernel::call::{self, info};
 use rustix::io::Errno;
 
 use super::context::Context;
 use super::error::{CallError, ProtocolError};
 use super::halt::{Halt, Pause};
+use super::home::Parked;
 use super::imports::{BoxError, Import, ImportFailure, Imports, Later, Served};
 use super::log::LogSink;
+use super::run;
+use super::saved::{Channel, Position, Saved};
+use super::session::Used;
 use super::step::{Meter, Progress, Rules, serve_again, step};
 use crate::channel::hypercall::{Hypercall, failed, failure};
 use crate::channel::posted::EventQueue;
@@ -30,13 +34,16 @@ use crate::linux::streams::Streams;
 use crate::linux::user::Span;
 use crate::linux::{Kernel, Process};
 use crate::machine::Machine;
+use crate::machine::shells::{self, Fittings};
 use crate::program::Program;
+use crate::stats::Stats;
 use crate::vm::clock::{self, Nanos};
+use crate::vm::error::HostError;
 use crate::vm::watch::Watch;
 
 /// A region as the guest finds it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MappedRegion {
+pub(crate) struct MappedRegion {
     pub(super) address: u64,
     pub(super) bytes: u64,
 }
@@ -74,29 +81,23 @@ pub(super) struct Waiting {
 }
 
 /// See the module's documentation.
-pub(super) struct Core<T> {
+pub(crate) struct Core<T> {
     pub(super) program: Program,
     pub(super) limits: Limits,
     pub(super) machine: Machine,
+    fittings: Fittings,
     pub(super) process: Process,
     pub(super) streams: Streams,
     pub(super) meter: Meter,
     pub(super) imports: Imports<T>,
     pub(super) events: Option<EventQueue>,
     pub(super) log: LogSink,
-    pub(super) regions: HashMap<Box<str>, MappedRegion>,
-    /// What it said when it attached; none before.
-    pub(super) table: Option<Table>,
+    pub(super) regions: Arc<HashMap<Box<str>, MappedRegion>>,
+    pub(super) channel: Channel,
     /// The functions that it imports, by ordinal.
     pub(super) bound: Vec<Arc<Import<T>>>,
-    /// Can it serve the ring?
-    pub(super) ring: bool,
-    /// Where the next call's arguments go: it waits.
-    buffer: Option<Span>,
-    /// A call is being served.
-    outstanding: bool,
-    /// A message that did not fit the guest's buffer.
-    undelivered: Option<Vec<u8>>,
+    /// What tells this life of the guest's from others of the same snapshot: its number, and a seed.
+    life: Life,
     /// The last reply.
     pub(super) reply: Vec<u8>,
     /// Arguments for a host function, and its reply.
@@ -114,34 +115,55 @@ pub(super) struct Parts<T> {
     pub(super) program: Program,
     pub(super) limits: Limits,
     pub(super) machine: Machine,
+    pub(super) fittings: Fittings,
     pub(super) process: Process,
-    pub(super) streams: Streams,
-    pub(super) imports: Imports<T>,
-    pub(super) events: Option<EventQueue>,
-    pub(super) log: LogSink,
-    pub(super) regions: HashMap<Box<str>, MappedRegion>,
+    pub(super) outside: Outside<T>,
+    pub(super) regions: Arc<HashMap<Box<str>, MappedRegion>>,
     pub(super) host_calls: u64,
 }
 
+/// What a guest has of the host's.
+pub(crate) struct Outside<T> {
+    pub(crate) streams: Streams,
+    pub(crate) imports: Imports<T>,
+    pub(crate) events: Option<EventQueue>,
+    pub(crate) log: LogSink,
+}
+
+/// Why a guest cannot be made what was saved.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    /// It imports what this host does not offer.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The host failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+/// A life's number and seed.
+pub(crate) type Life = [u8; LIFE_BYTES];
+/// Their bytes.
+const LIFE_BYTES: usize = 8 + 32;
+
 impl<T> Core<T> {
     pub(super) fn new(parts: Parts<T>) -> Self {
+        let Outside { streams, imports, events, log } = parts.outside;
         Self {
             program: parts.program,
             limits: parts.limits,
             machine: parts.machine,
+            fittings: parts.fittings,
             process: parts.process,
-            streams: parts.streams,
+            streams,
             meter: Meter::default(),
-            imports: parts.imports,
-            events: parts.events,
-            log: parts.log,
+            imports,
+            channel: Channel { events: events.as_ref().map(EventQueue::kind), ..Channel::default() },
+            events,
+            log,
             regions: parts.regions,
-            table: None,
             bound: Vec::new(),
-            ring: false,
-            buffer: None,
-            outstanding: false,
-            undelivered: None,
+            life: [0; LIFE_BYTES],
             reply: Vec::new(),
             arguments: Vec::new(),
             result: Vec::new(),
@@ -151,9 +173,122 @@ impl<T> Core<T> {
         }
     }
 
+    /// A guest that had no machine, in the one that has its state now.
+    pub(super) fn wake(parked: Parked<T>, machine: Machine) -> Self {
+        let Parked { saved, outside, bound, life, .. } = parked;
+        let mut core = Self::new(Parts {
+            program: saved.program.clone(),
+            limits: saved.limits.clone(),
+            machine,
+            fittings: saved.fittings.clone(),
+            process: saved.process.clone(),
+            outside,
+            regions: Arc::clone(&saved.regions),
+            host_calls: 0,
+        });
+        core.channel = saved.channel.clone();
+        core.bound = bound;
+        core.life = life.unwrap_or(core.life);
+        core
+    }
+
+    /// What goes on without the machine, which others may have.
+    pub(super) fn park(self: Box<Self>, saved: Arc<Saved>, used: Used) -> Parked<T> {
+        let stats = self.stats(used);
+        let Self { machine, fittings, streams, imports, events, log, bound, life, .. } = *self;
+        shells::give(machine, fittings);
+        let outside = Outside { streams, imports, events, log };
+        Parked { saved, outside, bound, life: Some(life), stats }
+    }
+
+    /// What the last call did and what it cost.
+    pub(super) fn stats(&self, used: Used) -> Stats {
+        let stats = run::stats(&self.machine, used, &self.streams, &self.meter, Some(&self.process.counts));
+        Stats { log_records_dropped: self.log.dropped, ..stats }
+    }
+
+    /// Ends the guest; others may have its machine.
+    pub(super) fn leave(self: Box<Self>) {
+        let Self { machine, fittings, .. } = *self;
+        shells::give(machine, fittings);
+    }
+
+    /// The guest's state. It is not entered.
+    ///
+    /// # Errors
+    /// None is the host's doing but [`HostError`].
+    pub(crate) fn save(&mut self, position: Position) -> Result<Saved, HostError> {
+        Ok(Saved {
+            program: self.program.clone(),
+            limits: self.limits.clone(),
+            fittings: self.fittings.clone(),
+            regions: Arc::clone(&self.regions),
+            machine: self.machine.save()?,
+            process: self.process.clone(),
+            channel: self.channel.clone(),
+            position,
+        })
+    }
+
+    /// Makes the guest what was saved, of the same program. A new life begins.
+    pub(crate) fn restore(&mut self, saved: &Saved) -> Result<(), RestoreError> {
+        (self.waiting, self.failed) = (None, None);
+        if let Some(table) = &saved.channel.table
+            && !self.channel.table.as_ref().is_some_and(|ours| Arc::ptr_eq(ours, table))
+        {
+            self.bound = self.imports.bind(table)?;
+        }
+        if self.fittings == saved.fittings && self.machine.can_be_restored() {
+            self.machine.restore(&saved.machine)?;
+        } else {
+            let machine = shells::lend(&saved.fittings, &saved.machine)?.map_err(|_| HostError::NoGuest)?;
+            let before = std::mem::replace(&mut self.machine, machine);
+            shells::give(before, std::mem::replace(&mut self.fittings, saved.fittings.clone()));
+        }
+        self.process.clone_from(&saved.process);
+        self.channel.clone_from(&saved.channel);
+        self.limits.clone_from(&saved.limits);
+        self.regions = Arc::clone(&saved.regions);
+        Ok(self.begin_life()?)
+    }
+
+    /// Another number and another seed than every guest of the same snapshot has; in the guest before its next instruction.
+    pub(super) fn begin_life(&mut self) -> Result<(), HostError> {
+        self.life = self.process.random::<LIFE_BYTES>()?;
+        self.tell_life()
+    }
+
+    /// Writes the info page, but for what each call writes.
+    pub(super) fn tell_life(&mut self) -> Result<(), HostError> {
+        let level = self.log.level.map_or(0, |level| level as u64);
+        for (offset, word) in [
+            (info::VERSION, call::version(call::ABI_MAJOR, call::ABI_MINOR)),
+            (info::LOG_LEVEL, level),
+            (info::IDLE, 0),
+            (info::TICKS, 0),
+            (info::EVENTS, u64::from(self.channel.events.is_some())),
+        ] {
+            self.machine.write_info(offset, &word.to_le_bytes())?;
+        }
+        let (generation, seed) = self.life.split_at(8);
+        self.machine.write_info(info::GENERATION, generation)?;
+        self.machine.write_info(info::SEED, seed)
+    }
+
+    /// When the run in progress is over, on the guest's clock.
+    pub(super) fn tell_deadline(&mut self, watch: &Watch) -> Result<(), HostError> {
+        let deadline = self.process.deadline(watch.wall_deadline());
+        self.machine.write_info(info::DEADLINE, &deadline.to_le_bytes())
+    }
+
+    /// True if an async host function has to answer before the guest can go on.
+    pub(crate) fn waits_for_host(&self) -> Option<&str> {
+        self.waiting.as_ref().map(|waiting| &*waiting.name)
+    }
+
     /// The ordinal of an export.
     pub(super) fn export(&self, name: &str) -> Option<u32> {
-        self.table.as_ref()?.exports.get(name).copied()
+        self.channel.table.as_ref()?.exports.get(name).copied()
     }
 
     /// # Errors
@@ -166,10 +301,10 @@ impl<T> Core<T> {
     /// Hands the guest, which waits, a call.
     pub(super) fn deliver(&mut self, ordinal: u64, arguments: &[u8], watch: &mut Watch) -> Result<(), Halt> {
         watch.check().map_err(|stop| Halt::stopped(stop, Pause::Before))?;
-        let Some(buffer) = self.buffer.take() else {
+        let Some(buffer) = self.channel.buffer.take() else {
             return Err(ProtocolError::NotAttached.into());
         };
-        self.outstanding = true;
+        self.channel.outstanding = true;
         self.failed = None;
         let [rax, _, rsi] = self.hand_over(arguments, buffer, watch)?;
         if rax == failure(Errno::FAULT) {
@@ -181,13 +316,13 @@ impl<T> Core<T> {
 
     /// Sends the guest, which waits for a call, into the ring.
     pub(super) fn enter_ring(&mut self) {
-        self.buffer = None;
+        self.channel.buffer = None;
         self.machine.set_results([0, call::SWITCH_TO_RING, 0]);
     }
 
     /// The guest is back from the ring and waits for a call.
     pub(super) fn left_ring(&mut self, buffer: Span) {
-        self.buffer = Some(buffer);
+        self.channel.buffer = Some(buffer);
     }
 
     /// Serves one of the calls that are the same in the ring as outside.
@@ -266,7 +401,7 @@ impl<T> Core<T> {
             Hypercall::Attach { version, table, features } => self.attach(version, table, features, watch)?,
             Hypercall::Next { outcome, reply, buffer } => {
                 let answer = self.next(outcome, reply, watch)?;
-                self.buffer = Some(buffer);
+                self.channel.buffer = Some(buffer);
                 return Ok(Some(Driven::Answered(answer)));
             }
             Hypercall::Import { ordinal, arguments, buffer } => {
@@ -290,7 +425,7 @@ impl<T> Core<T> {
         if major != u64::from(call::ABI_MAJOR) {
             return Err(ProtocolError::Version { major, minor }.into());
         }
-        if self.table.is_some() {
+        if self.channel.table.is_some() {
             return Err(ProtocolError::AttachedTwice.into());
         }
         let length = usize::try_from(table.length).ok().filter(|&length| length <= call::TABLE_MAX_BYTES);
@@ -305,25 +440,17 @@ impl<T> Core<T> {
         {
             return Err(ProtocolError::NotInTable { name: missing.name().to_owned() }.into());
         }
-        for name in &table.imports {
-            // Those of the note were compared before the program started.
-            let import =
-                self.imports.get(name).ok_or_else(|| ProtocolError::UnknownImport { name: name.to_string() })?;
-            if let Some(what) = &import.unbounded {
-                return Err(ProtocolError::Unbounded { name: name.to_string(), what: what.clone() }.into());
-            }
-            self.bound.push(Arc::clone(import));
-        }
-        self.table = Some(table);
-        self.ring = features & call::FEATURE_RING != 0;
+        self.bound = self.imports.bind(&table)?;
+        self.channel.table = Some(Arc::new(table));
+        self.channel.ring = features & call::FEATURE_RING != 0;
         Ok([0; 3])
     }
 
     fn next(&mut self, outcome: u64, reply: Span, watch: &mut Watch) -> Result<Answer, Halt> {
-        if self.table.is_none() {
+        if self.channel.table.is_none() {
             return Err(ProtocolError::NotAttached.into());
         }
-        let answer = match (self.outstanding, outcome) {
+        let answer = match (self.channel.outstanding, outcome) {
             (false, call::OUTCOME_NONE) => return Ok(Answer::Ready),
             (false, _) => return Err(ProtocolError::UnexpectedReply.into()),
             (true, call::OUTCOME_NONE) => return Err(ProtocolError::NoReply.into()),
@@ -333,18 +460,18 @@ impl<T> Core<T> {
             (true, outcome) => return Err(ProtocolError::Outcome { outcome }.into()),
         };
         if answer == Answer::BadArguments {
-            self.outstanding = false;
+            self.channel.outstanding = false;
             return Ok(answer);
         }
         let Some(length) = self.accepted(reply) else {
-            self.outstanding = false;
+            self.channel.outstanding = false;
             return Ok(Answer::TooLong(reply.length));
         };
         let mut bytes = std::mem::take(&mut self.reply);
         let read = self.read_message(reply, sized(&mut bytes, length), watch);
         self.reply = bytes;
         read?;
-        self.outstanding = false;
+        self.channel.outstanding = false;
         Ok(answer)
     }
 
@@ -421,7 +548,7 @@ impl<T> Core<T> {
             ImportFailure::Failed(error) => {
                 let reason = error.to_string().into_bytes();
                 let results = failed(Errno::REMOTEIO, reason.len() as u64);
-                self.undelivered = Some(reason);
+                self.channel.undelivered = Some(reason);
                 self.failed = Some((name.into(), error));
                 results
             }
@@ -429,15 +556,15 @@ impl<T> Core<T> {
     }
 
     fn fetch(&mut self, buffer: Span, watch: &mut Watch) -> Result<[u64; 3], Halt> {
-        let Some(message) = self.undelivered.take() else { return Ok(failed(Errno::NOMSG, 0)) };
+        let Some(message) = self.channel.undelivered.take() else { return Ok(failed(Errno::NOMSG, 0)) };
         if message.len() as u64 > buffer.length {
             let length = message.len() as u64;
-            self.undelivered = Some(message);
+            self.channel.undelivered = Some(message);
             return Ok(failed(Errno::MSGSIZE, length));
         }
         let [rax, rdi, rsi] = self.hand_over(&message, buffer, watch)?;
         if rax == failure(Errno::FAULT) {
-            self.undelivered = Some(message);
+            self.channel.undelivered = Some(message);
         }
         Ok([rax, rdi, rsi])
     }
@@ -484,7 +611,7 @@ impl<T> Core<T> {
     fn hand_over(&mut self, message: &[u8], buffer: Span, watch: &mut Watch) -> Result<[u64; 3], Halt> {
         let length = message.len() as u64;
         if length > buffer.length {
-            self.undelivered = Some(message.to_vec());
+            self.channel.undelivered = Some(message.to_vec());
             return Ok(failed(Errno::MSGSIZE, length));
         }
         match self.kernel(watch).write_all(buffer.address, message) {

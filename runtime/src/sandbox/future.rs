@@ -48,12 +48,13 @@ impl<T: Send> Sandbox<T> {
         arguments: A,
         call: &Call,
     ) -> impl Future<Output = Result<R, CallError>> + Send + use<'a, T, A, R> {
-        let begun = self.session.encoded(&self.core.program, func, &arguments).and_then(|encoded| {
-            let ordinal = self.session.call(&func.name, |name| self.core.export(name))?;
+        let begun = self.session.encoded(func, &arguments).and_then(|encoded| {
+            let core = self.home.core()?;
+            let ordinal = self.session.call(&func.name, |name| core.export(name))?;
             Ok((ordinal, encoded))
         });
         let running = begun.map(|(ordinal, encoded)| Running::new(self, ordinal, encoded, call.clone()));
-        async move { decoded(func, &running?.await?.core.reply) }
+        async move { decoded(func, &running?.await?.home.core()?.reply) }
     }
 
     /// The same for a function that takes and returns bytes as they are. The reply replaces what is in `reply`.
@@ -71,11 +72,15 @@ impl<T: Send> Sandbox<T> {
         let mut copied = std::mem::take(&mut self.session.arguments);
         copied.clear();
         copied.extend_from_slice(arguments);
-        let begun = self.session.call_by_name(name, |name| self.core.export(name));
+        let begun = self
+            .home
+            .core()
+            .map_err(CallError::from)
+            .and_then(|core| self.session.call_by_name(name, |name| core.export(name)));
         let running = begun.map(|ordinal| Running::new(self, ordinal, copied, call.clone()));
         async move {
             let sandbox = running?.await?;
-            std::mem::swap(&mut sandbox.core.reply, reply);
+            std::mem::swap(&mut sandbox.home.core()?.reply, reply);
             Ok(())
         }
     }
@@ -125,7 +130,7 @@ impl<'a, T> Future for Running<'a, T> {
         };
         (running.alarm, running.cancel) = (None, None);
         if let Some(arguments) = running.arguments.take() {
-            let begun = sandbox.core.check_length(&arguments);
+            let begun = sandbox.home.core().map_err(CallError::from).and_then(|core| core.check_length(&arguments));
             sandbox.session.arguments = arguments;
             if let Err(error) = begun {
                 return Poll::Ready(Err(error));
@@ -137,8 +142,11 @@ impl<'a, T> Future for Running<'a, T> {
         let polled = running.slice(sandbox, task);
         match polled {
             Ok(Polled::Answered(answer)) => {
-                let (core, session) = (&mut sandbox.core, &mut sandbox.session);
-                let answered = session.answered(answer, &core.reply, core.failed.take(), core.limits.message());
+                let Sandbox { home, session } = sandbox;
+                let answered = home
+                    .core()
+                    .map_err(CallError::from)
+                    .and_then(|core| session.answered(answer, &core.reply, core.failed.take(), core.limits.message()));
                 Poll::Ready(answered.map(|()| sandbox))
             }
             Ok(Polled::Yielded) => {
@@ -161,7 +169,8 @@ impl<'a, T> Future for Running<'a, T> {
 impl<T> Running<'_, T> {
     /// Runs the guest for a slice.
     fn slice(&mut self, sandbox: &mut Sandbox<T>, task: &mut TaskContext<'_>) -> Result<Polled, Halt> {
-        let Sandbox { core, session } = sandbox;
+        let Sandbox { home, session } = sandbox;
+        let core = home.core()?;
         let now = clock::monotonic();
         let is_first = session.state == State::Ready;
         let pause = session.pause.replace(Pause::Between);

@@ -13,7 +13,7 @@ use crate::vm::watch::{Halted, Stop};
 
 /// Where a run was stopped, and so how it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
+pub(crate) enum Pause {
     /// Between two of its instructions: enter again.
     Between,
     /// In a system call that had done nothing yet: serve that again.

@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 
 use super::codec;
 use super::context::Context;
+use super::error::ProtocolError;
 use super::halt::Halt;
+use crate::channel::table::Table;
 use crate::program::{Signature, unbounded};
 
 /// What a host function failed with.
@@ -51,7 +53,7 @@ pub(super) enum Served {
 type Body<T> = dyn Fn(&mut Context<'_, T>, &[u8], &mut Vec<u8>) -> Result<Served, ImportFailure> + Send + Sync;
 
 /// One function.
-pub(super) struct Import<T> {
+pub(crate) struct Import<T> {
     pub(super) name: Box<str>,
     pub(super) signature: Signature,
     /// A type of it that no message may hold.
@@ -103,6 +105,21 @@ impl<T> Imports<T> {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::default())
+    }
+
+    /// The functions that a guest imports, in its order.
+    ///
+    /// # Errors
+    /// If one is missing, or must not be bound: what a program's note says was compared before it started, but a guest need not have a note.
+    pub(crate) fn bind(&self, table: &Table) -> Result<Vec<Arc<Import<T>>>, ProtocolError> {
+        let bind = |name: &str| {
+            let import = self.get(name).ok_or_else(|| ProtocolError::UnknownImport { name: name.to_owned() })?;
+            match &import.unbounded {
+                Some(what) => Err(ProtocolError::Unbounded { name: name.to_owned(), what: what.clone() }),
+                None => Ok(Arc::clone(import)),
+            }
+        };
+        table.imports.iter().map(|name| bind(name)).collect()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Arc<Import<T>>> {

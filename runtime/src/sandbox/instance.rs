@@ -16,8 +16,8 @@ use super::core::{Answer, Core, Driven};
 use super::error::{CallError, SandboxError};
 use super::func::Func;
 use super::halt::{Halt, Pause};
+use super::home::Home;
 use super::imports::{Imports, poll};
-use super::run;
 use super::session::{Session, Used, decoded};
 use super::step::Meter;
 use crate::limits::Call;
@@ -50,14 +50,14 @@ use crate::vm::watch::{Budget, Watch};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Sandbox<T> {
-    pub(super) core: Core<T>,
-    pub(super) session: Session<T>,
+    pub(crate) home: Home<T>,
+    pub(crate) session: Session<T>,
 }
 
 impl<T: fmt::Debug> fmt::Debug for Sandbox<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox")
-            .field("program", &self.core.program)
+            .field("program", &self.session.program)
             .field("state", &self.session.state)
             .field("data", &self.session.data)
             .finish_non_exhaustive()
@@ -79,8 +79,8 @@ impl<T> Sandbox<T> {
         SandboxBuilder::new(program, imports)
     }
 
-    pub(super) fn ready(core: Core<T>, session: Session<T>) -> Self {
-        Self { core, session }
+    pub(super) fn ready(core: Box<Core<T>>, session: Session<T>) -> Self {
+        Self { home: Home::awake(core), session }
     }
 
     /// Calls a function with the default limits.
@@ -103,11 +103,15 @@ impl<T> Sandbox<T> {
         arguments: A,
         call: &Call,
     ) -> Result<R, CallError> {
-        let encoded = self.session.encoded(&self.core.program, func, &arguments)?;
-        let called = self.session.call(&func.name, |name| self.core.export(name));
-        let result = called.and_then(|ordinal| self.start(ordinal, &encoded, call));
+        let encoded = self.session.encoded(func, &arguments)?;
+        let Self { home, session } = self;
+        let result = home.core().map_err(CallError::from).and_then(|core| {
+            let ordinal = session.call(&func.name, |name| core.export(name))?;
+            start(core, session, ordinal, &encoded, call)?;
+            decoded(func, &core.reply)
+        });
         self.session.arguments = encoded;
-        result.and_then(|()| decoded(func, &self.core.reply))
+        result
     }
 
     /// Calls a function that takes and returns bytes as they are. The reply replaces what is in `reply`, whose memory is used again.
@@ -121,9 +125,9 @@ impl<T> Sandbox<T> {
         reply: &mut Vec<u8>,
         call: &Call,
     ) -> Result<(), CallError> {
-        self.with_reply(reply, |sandbox| {
-            let ordinal = sandbox.session.call_by_name(name, |name| sandbox.core.export(name))?;
-            sandbox.start(ordinal, arguments, call)
+        self.with_reply(reply, |core, session| {
+            let ordinal = session.call_by_name(name, |name| core.export(name))?;
+            start(core, session, ordinal, arguments, call)
         })
     }
 
@@ -135,11 +139,12 @@ impl<T> Sandbox<T> {
         if self.session.state != State::Stopped {
             return Err(CallError::State(self.session.state));
         }
-        if !func.program.is(&self.core.program) || func.name != self.session.calling {
+        if !func.program.is(&self.session.program) || func.name != self.session.calling {
             return Err(CallError::NotStopped { name: func.name().to_owned() });
         }
-        self.go_on(call)?;
-        decoded(func, &self.core.reply)
+        let core = self.home.core()?;
+        go_on(core, &mut self.session, call)?;
+        decoded(func, &core.reply)
     }
 
     /// Goes on with the bytes call that a limit or a token stopped, within new limits.
@@ -147,7 +152,7 @@ impl<T> Sandbox<T> {
     /// # Errors
     /// As [`resume`](Self::resume).
     pub fn resume_bytes(&mut self, reply: &mut Vec<u8>, call: &Call) -> Result<(), CallError> {
-        self.with_reply(reply, |sandbox| sandbox.go_on(call))
+        self.with_reply(reply, |core, session| go_on(core, session, call))
     }
 
     /// What can be done with it.
@@ -159,15 +164,13 @@ impl<T> Sandbox<T> {
     /// The program that it was made of.
     #[must_use]
     pub fn program(&self) -> &Program {
-        &self.core.program
+        &self.session.program
     }
 
     /// What the last call did and what it cost; after [`new`](Self::new), the run up to the first.
     #[must_use]
     pub fn last_stats(&self) -> Stats {
-        let Core { machine, streams, meter, process, log, .. } = &self.core;
-        let stats = run::stats(machine, self.session.used, streams, meter, Some(&process.counts));
-        Stats { log_records_dropped: log.dropped, ..stats }
+        self.home.stats(self.session.used)
     }
 
     /// The data that the host's functions see.
@@ -191,74 +194,85 @@ impl<T> Sandbox<T> {
     fn with_reply(
         &mut self,
         reply: &mut Vec<u8>,
-        make: impl FnOnce(&mut Self) -> Result<(), CallError>,
+        make: impl FnOnce(&mut Core<T>, &mut Session<T>) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
-        std::mem::swap(&mut self.core.reply, reply);
-        let result = make(self);
-        std::mem::swap(&mut self.core.reply, reply);
+        let result = self.home.core().map_err(CallError::from).and_then(|core| {
+            std::mem::swap(&mut core.reply, reply);
+            let result = make(core, &mut self.session);
+            std::mem::swap(&mut core.reply, reply);
+            result
+        });
         if result.is_err() {
             reply.clear();
         }
         result
     }
+}
 
-    fn start(&mut self, ordinal: u32, arguments: &[u8], call: &Call) -> Result<(), CallError> {
-        self.core.check_length(arguments)?;
-        self.run(call, |core, data, watch| {
-            core.deliver(ordinal.into(), arguments, watch)?;
-            core.drive(data, watch)
-        })
-    }
+fn start<T>(
+    core: &mut Core<T>,
+    session: &mut Session<T>,
+    ordinal: u32,
+    arguments: &[u8],
+    call: &Call,
+) -> Result<(), CallError> {
+    core.check_length(arguments)?;
+    run(core, session, call, |core, data, watch| {
+        core.deliver(ordinal.into(), arguments, watch)?;
+        core.drive(data, watch)
+    })
+}
 
-    fn go_on(&mut self, call: &Call) -> Result<(), CallError> {
-        let pause = match (self.session.state, self.session.pause.take()) {
-            (State::Stopped, Some(pause)) => pause,
-            (state, _) => return Err(CallError::State(state)),
-        };
-        self.run(
-            call,
-            |core, data, watch| {
-                if core.waiting.is_some() { Ok(Driven::Waiting) } else { core.go_on(pause, data, watch) }
-            },
-        )
-    }
+fn go_on<T>(core: &mut Core<T>, session: &mut Session<T>, call: &Call) -> Result<(), CallError> {
+    let pause = match (session.state, session.pause.take()) {
+        (State::Stopped, Some(pause)) => pause,
+        (state, _) => return Err(CallError::State(state)),
+    };
+    run(
+        core,
+        session,
+        call,
+        |core, data, watch| {
+            if core.waiting.is_some() { Ok(Driven::Waiting) } else { core.go_on(pause, data, watch) }
+        },
+    )
+}
 
-    /// Runs a call, or the rest of one, to its answer.
-    fn run(
-        &mut self,
-        call: &Call,
-        first: impl FnOnce(&mut Core<T>, &mut T, &mut Watch) -> Result<Driven, Halt>,
-    ) -> Result<(), CallError> {
-        let budget = self.budget(call);
-        let Self { core, session } = self;
-        // What unwinds from here, out of a future or a listener, leaves it in the middle of a call.
-        session.state = State::Poisoned;
-        let answer = match Watch::begin(budget) {
-            Ok(mut watch) => {
-                let data = &mut session.data;
-                let driven = prepare(core, call, &watch).and_then(|()| first(core, data, &mut watch));
-                let answer = driven.and_then(|driven| finish(core, data, driven, &mut watch));
-                session.used = Used::of(&watch);
-                answer
-            }
-            Err(error) => Err(error.into()),
-        };
-        match answer {
-            Ok(answer) => session.answered(answer, &core.reply, core.failed.take(), core.limits.message()),
-            Err(halt) => Err(session.halted(halt)),
+/// Runs a call, or the rest of one, to its answer.
+fn run<T>(
+    core: &mut Core<T>,
+    session: &mut Session<T>,
+    call: &Call,
+    first: impl FnOnce(&mut Core<T>, &mut T, &mut Watch) -> Result<Driven, Halt>,
+) -> Result<(), CallError> {
+    let budget = budget(core, call);
+    // What unwinds from here, out of a future or a listener, leaves it in the middle of a call.
+    session.state = State::Poisoned;
+    let answer = match Watch::begin(budget) {
+        Ok(mut watch) => {
+            let data = &mut session.data;
+            let driven = prepare(core, call, &watch).and_then(|()| first(core, data, &mut watch));
+            let answer = driven.and_then(|driven| finish(core, data, driven, &mut watch));
+            session.used = Used::of(&watch);
+            answer
         }
+        Err(error) => Err(error.into()),
+    };
+    match answer {
+        Ok(answer) => session.answered(answer, &core.reply, core.failed.take(), core.limits.message()),
+        Err(halt) => Err(session.halted(halt)),
     }
+}
 
-    fn budget(&self, call: &Call) -> Budget {
-        let (wall, cpu) = call.times();
-        Budget {
-            wall: clock::from_duration(wall),
-            cpu: clock::from_duration(cpu),
-            cancel: [call.token().cloned(), None],
-            nudge: self.core.events.as_ref().map(|events| events.nudge().clone()),
-            pipes: self.core.streams.has_files(),
-            tick: None,
-        }
+fn budget<T>(core: &Core<T>, call: &Call) -> Budget {
+    let (wall, cpu) = call.times();
+    Budget {
+        wall: clock::from_duration(wall),
+        cpu: clock::from_duration(cpu),
+        cancel: [call.token().cloned(), None],
+        nudge: core.events.as_ref().map(|events| events.nudge().clone()),
+        pipes: core.streams.has_files(),
+        tick: None,
     }
 }
 

@@ -5,6 +5,7 @@ use ampoule_kernel::call;
 use super::*;
 use crate::channel::posted::Overflow;
 use crate::error::RunError;
+use crate::machine::shells::tests::with_only_new;
 use crate::sandbox::error::SandboxError;
 use crate::sandbox::region::Region;
 use crate::vm::error::HostError;
@@ -94,10 +95,12 @@ impl From<CallError> for Failure {
 fn a_sandboxs_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_the_next_is_well() {
     let (program, region) = (echo(), Region::from_bytes(b"shared").unwrap());
     life(&program, &region).unwrap();
-    let (_, calls) = fault::with_nth_failing(None, libc::EIO, || life(&program, &region).unwrap());
+    let failing = |nth| with_only_new(|| fault::with_nth_failing(nth, libc::EIO, || life(&program, &region)));
+    let (made, calls) = failing(None);
+    made.unwrap();
     assert!(calls.len() > 20, "{calls:?}");
     for (nth, call) in calls.iter().enumerate() {
-        let (result, _) = fault::with_nth_failing(Some(nth), libc::EIO, || life(&program, &region));
+        let (result, _) = failing(Some(nth));
         match result {
             Err(Failure::Making(SandboxError::Run(RunError::Host(HostError::Call { call: failed, source }))))
             | Err(Failure::Calling(CallError::Host(HostError::Call { call: failed, source }))) => {

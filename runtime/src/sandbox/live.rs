@@ -80,7 +80,7 @@ pub struct LiveStats {
 impl<T: fmt::Debug> fmt::Debug for Live<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live")
-            .field("program", self.leg.program())
+            .field("program", &self.session.program)
             .field("state", &self.session.state)
             .field("data", &self.session.data)
             .finish_non_exhaustive()
@@ -94,9 +94,10 @@ impl<T: 'static> Sandbox<T> {
     /// [`CallError::State`] if it is not ready, [`CallError::NoRing`] if its SDK cannot serve the ring, [`CallError::Host`] if there is no
     /// memory or no thread for it.
     pub fn into_live(self, idle: Idle) -> Result<Live<T>, CallError> {
-        let Self { mut core, session } = self;
+        let Self { home, session } = self;
         session.check_ready()?;
-        if !core.ring {
+        let mut core = home.take()?;
+        if !core.channel.ring {
             return Err(CallError::NoRing);
         }
         let ring = core.machine.open_ring()?;
@@ -124,7 +125,7 @@ impl<T: 'static> Live<T> {
         arguments: A,
         call: &Call,
     ) -> Result<R, CallError> {
-        let encoded = self.session.encoded(self.leg.program(), func, &arguments)?;
+        let encoded = self.session.encoded(func, &arguments)?;
         let called = self.session.call(&func.name, |name| self.leg.export(name));
         let result = called.and_then(|ordinal| self.exchange(ordinal, &encoded, call));
         self.session.arguments = encoded;

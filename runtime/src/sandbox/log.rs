@@ -1,7 +1,7 @@
 //! What guests say to whoever looks after them: bounded in size and in rate, and never able to write anything but text into a log.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::vm::clock::{self, Nanos};
 
@@ -35,7 +35,7 @@ pub struct LogRecord<'a> {
 }
 
 /// Who listens.
-pub(crate) type LogListener = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
+type LogListener = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
 
 /// Records that may come at once…
 const BURST: u64 = 256;
@@ -43,8 +43,8 @@ const BURST: u64 = 256;
 const EVERY: Nanos = 1_000_000;
 
 /// A sandbox's log.
-pub(super) struct LogSink {
-    pub(super) level: Option<LogLevel>,
+pub(crate) struct LogSink {
+    pub(crate) level: Option<LogLevel>,
     listener: LogListener,
     /// When the records admitted so far are paid for.
     paid: Nanos,
@@ -63,9 +63,21 @@ pub(super) struct Listening {
     listener: LogListener,
 }
 
+impl Default for LogSink {
+    fn default() -> Self {
+        static FORWARD: OnceLock<LogListener> = OnceLock::new();
+        Self::new(Some(LogLevel::Info), Arc::clone(FORWARD.get_or_init(forward)))
+    }
+}
+
 impl LogSink {
-    pub(super) fn new(level: Option<LogLevel>, listener: LogListener) -> Self {
+    fn new(level: Option<LogLevel>, listener: LogListener) -> Self {
         Self { level, listener, paid: 0, dropped: 0 }
+    }
+
+    /// Passes records on to somebody else.
+    pub(crate) fn listen(&mut self, listener: impl Fn(&LogRecord<'_>) + Send + Sync + 'static) {
+        self.listener = Arc::new(listener);
     }
 
     /// Lets a record in, unless nobody listens to its level or there were too many.
@@ -110,7 +122,7 @@ pub(super) fn clean(text: &str, kept: &[char]) -> String {
 }
 
 /// Passes records on to the `log` crate, target `ampoule::guest`.
-pub(super) fn forward() -> LogListener {
+fn forward() -> LogListener {
     Arc::new(|record| {
         let level = match record.level {
             LogLevel::Error => log::Level::Error,

@@ -4,6 +4,7 @@
 //! run       a Command's run, start to end         step      enter, serve, look at the limits; halt: why it does not go on
 //! instance  Sandbox: a guest that is called       builder   what it is made with
 //! core      the guest, and its own calls served   session   what its caller keeps of it
+//! home      where it is: in a machine or in none  saved     what it needs to go on
 //! func      a typed handle on an export           imports   the host's functions; context: what they see
 //! future    calls for tasks of an executor        alarm     wakes them in time
 //! live      Live: called through the ring         link      its caller's ends of it; pace: its limits; vcpu_thread: the other side
@@ -14,11 +15,12 @@ mod alarm;
 pub(crate) mod builder;
 mod codec;
 pub(crate) mod context;
-mod core;
+pub(crate) mod core;
 pub(crate) mod error;
 pub(crate) mod func;
 mod future;
 mod halt;
+pub(crate) mod home;
 pub(crate) mod imports;
 pub(crate) mod instance;
 mod link;
@@ -27,7 +29,8 @@ pub(crate) mod log;
 mod pace;
 pub(crate) mod region;
 pub(crate) mod run;
-mod session;
+pub(crate) mod saved;
+pub(crate) mod session;
 mod step;
 mod vcpu_thread;
 

@@ -20,11 +20,14 @@ use crate::machine::Machine;
 use crate::machine::boot::Doorbell;
 use crate::machine::load;
 use crate::machine::probe::HostProbe;
+use crate::machine::restore::MachineState;
+use crate::machine::shells::{self, Fittings};
 use crate::program::Program;
 use crate::stats::Stats;
 use crate::vm::cancel::CancelToken;
 use crate::vm::clock;
-use crate::vm::device::{Device, Features};
+use crate::vm::device::Features;
+use crate::vm::error::HostError;
 use crate::vm::watch::{Budget, Watch};
 
 /// What a program is run with.
@@ -71,10 +74,15 @@ pub(crate) fn run(
     close: impl FnOnce(&mut Streams, &mut Watch) -> Result<(), Refusal>,
 ) -> Result<Outcome, RunError> {
     let probe = HostProbe::get()?;
-    let device = Device::get()?;
     let mut watch = Watch::begin(budget(job))?;
-    let mut machine = Machine::new(device, probe, job.doorbell, job.limits.pages())?;
-    run_in(&mut machine, &mut watch, probe.features(), job, streams, close)
+    let pages = job.limits.pages();
+    let fittings = Fittings::new(pages, job.doorbell);
+    let lent = shells::lend(&fittings, &MachineState::empty(pages))?;
+    // Without regions there is always room for them.
+    let mut machine = lent.map_err(|_| HostError::NoGuest)?;
+    let outcome = run_in(&mut machine, &mut watch, probe.features(), job, streams, close);
+    shells::give(machine, fittings);
+    outcome
 }
 
 /// What `job` may use.

@@ -12,6 +12,7 @@ use super::error::CallError;
 use super::func::Func;
 use super::halt::{Halt, Pause};
 use super::imports::BoxError;
+use super::saved::Position;
 use crate::linux::streams::SharedTail;
 use crate::program::Program;
 use crate::vm::clock::Nanos;
@@ -21,7 +22,7 @@ use crate::vm::watch::Watch;
 
 /// The times of a run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Used {
+pub(crate) struct Used {
     pub(super) wall: Nanos,
     pub(super) cpu: Nanos,
     pub(super) waited: Nanos,
@@ -41,7 +42,8 @@ impl Used {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Session<T> {
+pub(crate) struct Session<T> {
+    pub(super) program: Program,
     pub(super) data: T,
     pub(super) state: State,
     /// Where it was stopped.
@@ -58,22 +60,41 @@ pub(super) struct Session<T> {
 }
 
 impl<T> Session<T> {
-    pub(super) fn new(data: T, tail: SharedTail, used: Used) -> Self {
-        let (state, calling) = (State::Ready, Arc::from(""));
-        Self { data, state, pause: None, calling, ordinal: None, arguments: Vec::new(), tail, used }
+    /// A guest that was just booted, or one that goes on where it was saved.
+    pub(crate) fn new(program: &Program, data: T, tail: SharedTail, used: Used, position: Position) -> Self {
+        let Position { state, pause, calling, ordinal } = position;
+        let program = program.clone();
+        Self { program, data, state, pause, calling, ordinal, arguments: Vec::new(), tail, used }
+    }
+
+    /// Where it is.
+    pub(crate) fn position(&self) -> Position {
+        let Self { state, pause, ordinal, .. } = *self;
+        Position { state, pause, calling: Arc::clone(&self.calling), ordinal }
+    }
+
+    /// From now on it is there.
+    pub(crate) fn set_position(&mut self, position: &Position) {
+        Position { state: self.state, pause: self.pause, calling: self.calling, ordinal: self.ordinal } =
+            position.clone();
+    }
+
+    /// The times of the last run.
+    pub(crate) fn used(&self) -> Used {
+        self.used
+    }
+
+    /// From now on nothing is known of it.
+    pub(crate) fn poison(&mut self) {
+        self.state = State::Poisoned;
     }
 
     /// The arguments of a typed call as a message, in memory that [`arguments`](Self::arguments) takes back.
     ///
     /// # Errors
     /// [`CallError::OtherProgram`], and [`CallError::Encoding`] if a type's own serialization fails.
-    pub(super) fn encoded<A: Serialize, R>(
-        &mut self,
-        program: &Program,
-        func: &Func<A, R>,
-        arguments: &A,
-    ) -> Result<Vec<u8>, CallError> {
-        if !func.program.is(program) {
+    pub(super) fn encoded<A: Serialize, R>(&mut self, func: &Func<A, R>, arguments: &A) -> Result<Vec<u8>, CallError> {
+        if !func.program.is(&self.program) {
             return Err(CallError::OtherProgram { name: func.name().to_owned() });
         }
         let mut encoded = std::mem::take(&mut self.arguments);

@@ -4,12 +4,13 @@ use ampoule_kernel::{abi, layout};
 
 use super::*;
 use crate::linux::streams::{Input, Output};
+use crate::machine::shells::set_max_idle_machines;
 use crate::trap::TrapCause;
 use crate::vm::error::HostError;
 use crate::vm::exit::Exit;
 use crate::vm::exit::ExitKind;
 use crate::vm::fake::{FakeVcpu, Step};
-use crate::vm::seam::fault;
+use crate::vm::seam::{HostCall, fault};
 use crate::vm::vcpu::Registers;
 
 /// xor edi, edi; mov eax, 231; syscall: exit_group(0) behind the smallest ELF header.
@@ -227,12 +228,21 @@ fn a_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_leaks_nothing
     }
     HostProbe::get().unwrap();
     let life = || run(&job(), &mut streams(), |_, _| Ok(()));
-    assert_eq!(life().unwrap().end, End::Exited(0));
-    let (_, calls) = fault::with_nth_failing(None, libc::EIO, || life().unwrap());
-    assert!(calls.len() > 10, "{calls:?}");
+    // Each life in a new machine; and then in the one that the life before it left behind.
+    for (max_idle, most_calls) in [(0, 100), (1, 10)] {
+        set_max_idle_machines(max_idle);
+        assert_eq!(life().unwrap().end, End::Exited(0));
+        let (_, calls) = fault::with_nth_failing(None, libc::EIO, || life().unwrap());
+        assert_eq!(calls.contains(&HostCall::CreateVm), max_idle == 0, "{calls:?}");
+        assert!(calls.len() <= most_calls, "{calls:?}");
+        every_call_fails_once(&calls, life);
+    }
+}
+
+fn every_call_fails_once(calls: &[HostCall], life: impl Fn() -> Result<Outcome, RunError>) {
     let before = holdings();
     for (nth, call) in calls.iter().enumerate() {
-        let (result, _) = fault::with_nth_failing(Some(nth), libc::EIO, life);
+        let (result, _) = fault::with_nth_failing(Some(nth), libc::EIO, &life);
         match result {
             Err(RunError::Host(HostError::Call { call: failed, source })) => {
                 assert_eq!((failed, source.raw_os_error()), (*call, Some(libc::EIO)), "call {nth}");
@@ -241,7 +251,8 @@ fn a_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_leaks_nothing
             Ok(outcome) => assert_eq!(outcome.end, End::Exited(0), "call {nth}, {call}"),
             Err(other) => panic!("call {nth}, {call}: {other}"),
         }
-        assert_eq!(holdings(), before, "after call {nth}, {call}, failed");
+        // A machine in which something failed is gone; the next life has another.
         assert_eq!(life().unwrap().end, End::Exited(0), "after call {nth}, {call}, failed");
+        assert_eq!(holdings(), before, "after call {nth}, {call}, failed");
     }
 }

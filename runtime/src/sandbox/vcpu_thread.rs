@@ -22,7 +22,6 @@ use crate::channel::parking::{Parking, Woken};
 use crate::end::End;
 use crate::limits::Call;
 use crate::linux::Kernel;
-use crate::program::Program;
 use crate::vm::cancel::CancelToken;
 use crate::vm::clock::{self, Nanos};
 use crate::vm::error::HostError;
@@ -61,7 +60,6 @@ type Handed<T> = (Box<Core<T>>, Option<Halt>);
 pub(super) struct Leg<T> {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Handed<T>>>,
-    program: Program,
     exports: HashMap<Box<str>, u32>,
     bound: Vec<Arc<Import<T>>>,
     /// The process that has the thread.
@@ -70,7 +68,7 @@ pub(super) struct Leg<T> {
 
 impl<T: 'static> Leg<T> {
     /// Sends the guest, which waits for a call, into the ring on a thread of its own.
-    pub(super) fn start(core: Core<T>, idle: Idle) -> Result<Self, CallError> {
+    pub(super) fn start(core: Box<Core<T>>, idle: Idle) -> Result<Self, CallError> {
         let shared = Arc::new(Shared {
             parking: Parking::new(),
             stop: CancelToken::new(),
@@ -83,11 +81,10 @@ impl<T: 'static> Leg<T> {
             calls: AtomicU64::new(0),
             output: AtomicU64::new(Call::DEFAULT_OUTPUT),
         });
-        let program = core.program.clone();
-        let exports = core.table.as_ref().map(|table| table.exports.clone()).unwrap_or_default();
+        let exports = core.channel.table.as_ref().map(|table| table.exports.clone()).unwrap_or_default();
         let bound = core.bound.clone();
         let theirs = Arc::clone(&shared);
-        let mut core = Box::new(core);
+        let mut core = core;
         let thread = std::thread::Builder::new()
             .name("ampoule-vcpu".to_owned())
             .spawn(move || {
@@ -99,7 +96,7 @@ impl<T: 'static> Leg<T> {
                 (core, halt)
             })
             .map_err(|source| HostError::Call { call: HostCall::Thread, source })?;
-        Ok(Self { shared, thread: Some(thread), program, exports, bound, owner: process::current() })
+        Ok(Self { shared, thread: Some(thread), exports, bound, owner: process::current() })
     }
 }
 
@@ -109,10 +106,6 @@ impl<T> Leg<T> {
     pub(super) fn check_owner(&self) -> Result<(), HostError> {
         let current = process::current();
         if current == self.owner { Ok(()) } else { Err(HostError::Forked { owner: self.owner, current }) }
-    }
-
-    pub(super) fn program(&self) -> &Program {
-        &self.program
     }
 
     pub(super) fn export(&self, name: &str) -> Option<u32> {
@@ -178,9 +171,8 @@ impl<T> Leg<T> {
     }
 
     /// Ends the thread and takes what it hands back.
-    pub(super) fn end(mut self) -> Result<(Core<T>, Option<Halt>), HostError> {
-        let (core, halt) = self.join()?;
-        Ok((*core, halt))
+    pub(super) fn end(mut self) -> Result<Handed<T>, HostError> {
+        self.join()
     }
 
     fn join(&mut self) -> Result<Handed<T>, HostError> {

@@ -124,7 +124,7 @@ impl BareVm {
     pub(crate) fn new(device: &Device, memory: GuestMemory) -> Result<Self, HostError> {
         let vm = device.create_vm()?;
         let [_, _, payload] = memory.slots();
-        set_slot(&vm, &memory, &payload, payload.bytes)?;
+        set_slot(&vm, &memory, &payload, payload.bytes, 0)?;
         let fd = seam::call(HostCall::CreateVcpu, || vm.create_vcpu(0))?;
         let mut vcpu = KvmVcpu::new(fd, device)?;
         vcpu.set_system_registers(&system(vcpu.system_registers()?))?;

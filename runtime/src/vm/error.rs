@@ -46,6 +46,9 @@ pub enum HostError {
         /// What the probe saw.
         reason: ProbeFailure,
     },
+    /// A sandbox was asked for something while its guest was elsewhere: nothing that Ampoule does.
+    #[error("the sandbox has no guest: this is a bug of Ampoule's, please report it")]
+    NoGuest,
     /// KVM stopped the vCPU with something that is neither the guest's doing nor a failed call.
     #[error("KVM gave up on the guest: {exit}; the virtual machine is destroyed, other sandboxes are not affected")]
     Broken {

@@ -75,6 +75,14 @@ impl Vcpu for FakeVcpu {
         Ok(())
     }
 
+    fn enter_with(&mut self, registers: &SystemRegisters) {
+        self.system = *registers;
+    }
+
+    fn clear_events(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn extended_state(&self) -> Result<Box<[u8; XSAVE_BYTES]>, HostError> {
         Ok(self.state.clone())
     }

@@ -19,7 +19,7 @@ const LOCK: &str = include_str!("../../../Cargo.lock");
 const SEAM: &str = include_str!("seam.rs");
 
 /// Where the tests are that the document names.
-const TESTS: [&str; 11] = [
+const TESTS: [&str; 12] = [
     include_str!("bare.rs"),
     include_str!("interface_tests.rs"),
     include_str!("watch.rs"),
@@ -31,6 +31,7 @@ const TESTS: [&str; 11] = [
     include_str!("../../../tests/suites/limits.rs"),
     include_str!("../../../tests/suites/live_threads.rs"),
     include_str!("../../../tests/suites/signals.rs"),
+    include_str!("../../../tests/suites/snapshots.rs"),
 ];
 
 macro_rules! reasons {

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use vm_memory::VolatileSlice;
 
 use super::error::HostError;
+use super::process;
 use super::seam::{self, HostCall};
 
 /// A mapping of the host's, unmapped on drop.
@@ -16,6 +17,8 @@ use super::seam::{self, HostCall};
 pub(super) struct Mapping {
     start: NonNull<u8>,
     len: usize,
+    /// The process that made it. A fork's child has no such mapping, and perhaps another one in its place.
+    owner: u32,
 }
 
 // SAFETY: the mapping is plain memory; every access to it goes through atomics or volatile copies.
@@ -48,7 +51,7 @@ impl Mapping {
             }
             NonNull::new(start.cast::<u8>()).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
         })?;
-        let mapping = Self { start, len };
+        let mapping = Self { start, len, owner: process::current() };
         for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
             seam::call(HostCall::Advise, || {
                 // SAFETY: the range is exactly this mapping, and neither advice changes its content.
@@ -99,7 +102,10 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range is exactly the mapping that `new` made; KVM slots over it belong to shells that hold this value longer
+        if self.owner != process::current() {
+            return;
+        }
+        // SAFETY: the range is exactly the mapping that `new` made in this process; KVM slots over it belong to shells that hold this value longer
         // than their VM (`Shell`'s field order).
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }

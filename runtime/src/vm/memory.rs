@@ -23,6 +23,12 @@ use super::mapping::Mapping;
 use super::seam::HostCall;
 use super::shared::RegionMemory;
 
+/// [`layout::PAGE_SIZE`] as arrays want it.
+pub(crate) const PAGE_BYTES: usize = 4096;
+const _: () = assert!(PAGE_BYTES as u64 == layout::PAGE_SIZE, "the page size changed");
+
+static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
 /// How large a guest's memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Geometry {
@@ -84,6 +90,12 @@ impl GuestMemory {
         tables
     }
 
+    /// The slot of the payload's memory.
+    pub(super) fn payload_slot(&self) -> Slot {
+        let [_, _, payload] = self.slots;
+        payload
+    }
+
     /// Where a slot lies in the host's address space.
     pub(super) fn host_address(&self, slot: &Slot) -> u64 {
         // A user-space address and an offset within one mapping: neither can exceed 47 bits.
@@ -119,8 +131,23 @@ impl GuestMemory {
 
     /// Fills whole pages with zeros.
     pub(crate) fn zero_page(&mut self, start: u64) -> Result<(), HostError> {
-        const ZEROS: [u8; 4096] = [0; 4096];
         self.write(start, &ZEROS)
+    }
+
+    /// One bit for each payload page that the host wrote since [`forget_written`](Self::forget_written).
+    pub(crate) fn written(&self) -> &[u64] {
+        &self.written
+    }
+
+    /// The payload is what its base says: no page is marked any more.
+    pub(crate) fn forget_written(&mut self) {
+        self.written.fill(0);
+    }
+
+    /// Makes a payload page what its base says, without marking it; none is a page of zeros.
+    pub(crate) fn put_back(&mut self, start: u64, page: Option<&[u8; PAGE_BYTES]>) -> Result<(), HostError> {
+        self.range(start, PAGE_BYTES)?.copy_from(page.unwrap_or(&ZEROS));
+        Ok(())
     }
 
     /// True if the host wrote this payload page (by its index in the slot).

@@ -6,6 +6,7 @@
 //! bare     the least that is a virtual machine: what speed is measured against
 //! mapping  a mapping of the host's
 //! memory   the slots and the one way to touch them: checked copies
+//! dirty    which pages were written since their machine was what its snapshot says
 //! shared   regions that many guests read, and the ring between a guest and host threads
 //! posted   stores that KVM notes down instead of exiting: posted events
 //! vcpu     registers and KVM_RUN; a trait, so that a fake can stand in
@@ -27,6 +28,7 @@ pub(crate) mod cancel;
 pub(crate) mod clock;
 mod cpu;
 pub(crate) mod device;
+pub(crate) mod dirty;
 pub(crate) mod error;
 pub(crate) mod exit;
 #[cfg(test)]

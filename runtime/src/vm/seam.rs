@@ -38,12 +38,18 @@ pub enum HostCall {
     GetSregs,
     /// `KVM_SET_SREGS`
     SetSregs,
+    /// `KVM_SET_VCPU_EVENTS`
+    SetEvents,
     /// `KVM_GET_XSAVE`
     GetXsave,
     /// `KVM_SET_XSAVE`
     SetXsave,
     /// `KVM_SET_SIGNAL_MASK`
     SetSignalMask,
+    /// `KVM_GET_DIRTY_LOG`
+    GetDirtyLog,
+    /// `KVM_CLEAR_DIRTY_LOG`
+    ClearDirtyLog,
     /// `KVM_RUN`
     Run,
     /// `mmap`
@@ -84,9 +90,12 @@ impl HostCall {
             Self::SetXcrs => "KVM_SET_XCRS",
             Self::GetSregs => "KVM_GET_SREGS",
             Self::SetSregs => "KVM_SET_SREGS",
+            Self::SetEvents => "KVM_SET_VCPU_EVENTS",
             Self::GetXsave => "KVM_GET_XSAVE",
             Self::SetXsave => "KVM_SET_XSAVE",
             Self::SetSignalMask => "KVM_SET_SIGNAL_MASK",
+            Self::GetDirtyLog => "KVM_GET_DIRTY_LOG",
+            Self::ClearDirtyLog => "KVM_CLEAR_DIRTY_LOG",
             Self::Run => "KVM_RUN",
             Self::Map => "mmap",
             Self::Advise => "madvise",

@@ -6,10 +6,14 @@
 use std::sync::Arc;
 
 use ampoule_kernel::{abi, layout, ring};
-use kvm_bindings::{KVM_CAP_EXIT_HYPERCALL, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVM_CAP_EXIT_HYPERCALL, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+    KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
+};
 use kvm_ioctls::{IoEventAddress, VmFd};
 
 use super::device::Device;
+use super::dirty::DirtyPages;
 use super::error::HostError;
 use super::memory::{Geometry, GuestMemory, Slot};
 use super::process;
@@ -46,6 +50,8 @@ pub(crate) struct Shell {
     vm: Option<VmFd>,
     /// The slots' memory.
     pub(crate) memory: GuestMemory,
+    /// Which of the payload's pages were written.
+    pub(crate) dirty: DirtyPages,
     /// The ring's, in shells that have one.
     ring: Option<Arc<RingMemory>>,
     /// The process that made it: KVM serves no other.
@@ -61,8 +67,10 @@ impl Shell {
     ) -> Result<Self, HostError> {
         let memory = GuestMemory::new(geometry)?;
         let vm = device.create_vm()?;
+        enable(&vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE.into())?;
         for slot in memory.slots() {
-            set_slot(&vm, &memory, &slot, slot.bytes)?;
+            let flags = if slot.number == memory.payload_slot().number { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
+            set_slot(&vm, &memory, &slot, slot.bytes, flags)?;
         }
         let fd = seam::call(HostCall::CreateVcpu, || vm.create_vcpu(0))?;
         let mut vcpu = KvmVcpu::new(fd, device)?;
@@ -73,20 +81,30 @@ impl Shell {
             vcpu.set_xcr0(xcr0)?;
         }
         if setup.hypercall_exits {
-            let capability = kvm_enable_cap {
-                cap: KVM_CAP_EXIT_HYPERCALL,
-                args: [1 << abi::HYPERCALL_NUMBER, 0, 0, 0],
-                ..Default::default()
-            };
-            seam::call(HostCall::EnableCapability, || vm.enable_cap(&capability))?;
+            enable(&vm, KVM_CAP_EXIT_HYPERCALL, 1 << abi::HYPERCALL_NUMBER)?;
         }
-        Ok(Self { vcpu: Box::new(vcpu), vm: Some(vm), memory, ring: None, owner: process::current() })
+        let dirty = DirtyPages::new(geometry.payload_pages);
+        Ok(Self { vcpu: Box::new(vcpu), vm: Some(vm), memory, dirty, ring: None, owner: process::current() })
     }
 
     /// A shell around a fake vCPU: memory without a VM.
     #[cfg(test)]
     pub(crate) fn fake(geometry: Geometry, vcpu: Box<dyn Vcpu>) -> Result<Self, HostError> {
-        Ok(Self { vcpu, vm: None, memory: GuestMemory::new(geometry)?, ring: None, owner: process::current() })
+        let (memory, dirty) = (GuestMemory::new(geometry)?, DirtyPages::new(geometry.payload_pages));
+        Ok(Self { vcpu, vm: None, memory, dirty, ring: None, owner: process::current() })
+    }
+
+    /// Finds out which pages were written, for [`dirty`](Self::dirty).
+    pub(crate) fn collect_dirty(&mut self) -> Result<(), HostError> {
+        let slot = self.memory.payload_slot().number;
+        self.dirty.collect(self.vm.as_ref().map(|vm| (vm, slot)), self.memory.written())
+    }
+
+    /// From now on writes to the pages that were left alone are noticed again.
+    pub(crate) fn protect_clean(&mut self) -> Result<(), HostError> {
+        let Some(vm) = &self.vm else { return Ok(()) };
+        let slot = self.memory.payload_slot();
+        self.dirty.protect(vm, slot.number, slot.bytes / layout::PAGE_SIZE)
     }
 
     /// Takes the page-table slot away and puts it back: KVM forgets everything that it derived from page tables in it, and the host
@@ -94,8 +112,8 @@ impl Shell {
     pub(crate) fn toggle_tables(&mut self) -> Result<(), HostError> {
         let Some(vm) = &self.vm else { return Ok(()) };
         let slot = self.memory.table_slot();
-        set_slot(vm, &self.memory, &slot, 0)?;
-        set_slot(vm, &self.memory, &slot, slot.bytes)
+        set_slot(vm, &self.memory, &slot, 0, 0)?;
+        set_slot(vm, &self.memory, &slot, slot.bytes, 0)
     }
 
     /// From now on stores to the event page are posted: found by [`Vcpu::drain_posted`], or exits where KVM cannot note them down.
@@ -162,11 +180,17 @@ impl Shell {
     }
 }
 
+/// Enables a capability with one argument.
+fn enable(vm: &VmFd, cap: u32, argument: u64) -> Result<(), HostError> {
+    let capability = kvm_enable_cap { cap, args: [argument, 0, 0, 0], ..Default::default() };
+    seam::call(HostCall::EnableCapability, || vm.enable_cap(&capability))
+}
+
 /// Gives the VM a slot, or takes it away where `bytes` is 0. Whoever owns the VM keeps `memory` until the VM is gone.
-pub(super) fn set_slot(vm: &VmFd, memory: &GuestMemory, slot: &Slot, bytes: u64) -> Result<(), HostError> {
+pub(super) fn set_slot(vm: &VmFd, memory: &GuestMemory, slot: &Slot, bytes: u64, flags: u32) -> Result<(), HostError> {
     let region = kvm_userspace_memory_region {
         slot: slot.number,
-        flags: 0,
+        flags,
         guest_phys_addr: slot.base,
         memory_size: bytes,
         userspace_addr: memory.host_address(slot),

@@ -10,7 +10,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use kvm_bindings::{
-    KVM_SYNC_X86_REGS, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
+    KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_vcpu_events,
+    kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::VcpuFd;
 
@@ -60,6 +61,12 @@ pub(crate) trait Vcpu: Send + fmt::Debug {
     /// Replaces the system registers.
     fn set_system_registers(&mut self, registers: &SystemRegisters) -> Result<(), HostError>;
 
+    /// Replaces the system registers from the next entry on; until then they cannot be read.
+    fn enter_with(&mut self, registers: &SystemRegisters);
+
+    /// Forgets an exception that is about to be delivered.
+    fn clear_events(&mut self) -> Result<(), HostError>;
+
     /// Reads x87, SSE, AVX and further states.
     fn extended_state(&self) -> Result<Box<[u8; XSAVE_BYTES]>, HostError>;
 
@@ -85,6 +92,8 @@ pub(super) struct KvmVcpu {
     registers: Registers,
     /// The registers were replaced and KVM must be told.
     replaced: bool,
+    /// System registers for the next entry.
+    system: Option<Box<SystemRegisters>>,
     mask: Option<u64>,
     posted: Option<PostedRing>,
 }
@@ -107,7 +116,7 @@ impl KvmVcpu {
     pub(super) fn new(mut fd: VcpuFd, device: &Device) -> Result<Self, HostError> {
         seam::call(HostCall::SetCpuid, || fd.set_cpuid2(device.cpuid()))?;
         fd.get_kvm_run().kvm_valid_regs = u64::from(KVM_SYNC_X86_REGS);
-        Ok(Self { fd, registers: Registers::default(), replaced: true, mask: None, posted: None })
+        Ok(Self { fd, registers: Registers::default(), replaced: true, system: None, mask: None, posted: None })
     }
 
     /// Writes model-specific registers.
@@ -137,6 +146,10 @@ impl Vcpu for KvmVcpu {
         if self.replaced {
             run.s.regs.regs = self.registers;
             run.kvm_dirty_regs = u64::from(KVM_SYNC_X86_REGS);
+        }
+        if let Some(system) = self.system.take() {
+            run.s.regs.sregs = *system;
+            run.kvm_dirty_regs |= u64::from(KVM_SYNC_X86_SREGS);
         }
         let fd = self.fd.as_raw_fd();
         let result = seam::raw(HostCall::Run, || {
@@ -186,6 +199,14 @@ impl Vcpu for KvmVcpu {
 
     fn set_system_registers(&mut self, registers: &SystemRegisters) -> Result<(), HostError> {
         seam::call(HostCall::SetSregs, || self.fd.set_sregs(registers))
+    }
+
+    fn enter_with(&mut self, registers: &SystemRegisters) {
+        self.system = Some(Box::new(*registers));
+    }
+
+    fn clear_events(&mut self) -> Result<(), HostError> {
+        seam::call(HostCall::SetEvents, || self.fd.set_vcpu_events(&kvm_vcpu_events::default()))
     }
 
     fn extended_state(&self) -> Result<Box<[u8; XSAVE_BYTES]>, HostError> {

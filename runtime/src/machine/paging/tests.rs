@@ -33,14 +33,39 @@ struct Guest {
     frames: Frames,
     /// What KVM derived from which entry.
     derived: BTreeMap<u64, u64>,
+    /// What the editor had not written yet when a signal came.
+    unwritten: Vec<(u64, u64)>,
+}
+
+/// What a snapshot has of a guest, as far as tables go.
+#[derive(Clone)]
+struct Saved {
+    tables: SavedTables,
+    frames: Frames,
+    mapped: Vec<Option<Mapped>>,
 }
 
 impl Guest {
     fn new(pages: u64, arena: u64) -> Self {
-        let mut memory = GuestMemory::new(Geometry { payload_pages: pages, table_pages: arena }).unwrap();
+        // Room for two programs, so that a third one needs a toggle.
+        let arena = Arena { program_pages: arena, pages: arena * 2 };
+        let mut memory = GuestMemory::new(Geometry { payload_pages: pages, table_pages: arena.pages }).unwrap();
         let frames = Frames::new(pages);
         let tables = PageTables::new(&mut memory, arena, true).unwrap();
-        Self { memory, tables, frames, derived: BTreeMap::new() }
+        Self { memory, tables, frames, derived: BTreeMap::new(), unwritten: Vec::new() }
+    }
+
+    fn save(&self, universe: &[Page]) -> Saved {
+        let mapped = universe.iter().map(|&page| self.tables.lookup(page)).collect();
+        Saved { tables: self.tables.save(), frames: self.frames.clone(), mapped }
+    }
+
+    fn reset(&mut self, universe: &[Page], saved: &Saved) {
+        self.unwritten.clear();
+        self.tables.reset(&mut self.memory, &saved.tables).unwrap();
+        self.frames.clone_from(&saved.frames);
+        let mapped: Vec<_> = universe.iter().map(|&page| self.tables.lookup(page)).collect();
+        assert_eq!(mapped, saved.mapped);
     }
 
     fn word(&self, physical: u64) -> u64 {
@@ -61,7 +86,7 @@ impl Guest {
     }
 
     fn walk(&mut self, address: u64) -> Option<u64> {
-        let mut table = TABLES_BASE;
+        let mut table = self.tables.root();
         for level in (0..4).rev() {
             let entry = self.see(table + (address >> (12 + 9 * level) & 511) * 8);
             if entry & PRESENT == 0 {
@@ -78,30 +103,54 @@ impl Guest {
 
     /// What happens between two runs of the payload.
     fn resume(&mut self) {
+        self.resume_until(usize::MAX);
+        self.go_on();
+    }
+
+    /// The same, but a signal comes when the editor has written so many entries.
+    fn resume_until(&mut self, entries: usize) {
         match self.tables.take_changes() {
             Changes::None => {}
             Changes::Toggle => self.derived.clear(),
-            Changes::Edits(words) => self.edit(&words),
+            Changes::Edits(words) => {
+                let mut all = self.decode(&words);
+                self.unwritten = all.split_off(entries.min(all.len()));
+                self.write(all);
+            }
         }
         assert_eq!(self.tables.take_changes(), Changes::None);
     }
 
-    /// The ring-0 editor.
-    fn edit(&mut self, words: &[u64]) {
+    /// The editor goes on where a signal came.
+    fn go_on(&mut self) {
+        let rest = std::mem::take(&mut self.unwritten);
+        self.write(rest);
+        self.tables.edits_arrived();
+    }
+
+    fn write(&mut self, entries: Vec<(u64, u64)>) {
+        for (physical, entry) in entries {
+            self.memory.write_u64(physical, entry).unwrap();
+            self.derived.remove(&physical);
+        }
+    }
+
+    /// The entries of an edit list.
+    fn decode(&self, words: &[u64]) -> Vec<(u64, u64)> {
+        let mut entries = Vec::new();
         assert!(words.len() as u64 <= EDIT_WORDS);
         let mut words = words.iter().copied();
         loop {
             let destination = words.next().unwrap();
             if destination == 0 {
                 assert_eq!(words.next(), None);
-                return;
+                return entries;
             }
             let count = words.next().unwrap();
             for index in 0..count {
                 let physical = destination - TABLES_VIRTUAL + TABLES_BASE + index * 8;
                 assert_eq!(physical / PAGE_SIZE, (destination - TABLES_VIRTUAL + TABLES_BASE) / PAGE_SIZE);
-                self.memory.write_u64(physical, words.next().unwrap()).unwrap();
-                self.derived.remove(&physical);
+                entries.push((physical, words.next().unwrap()));
             }
         }
     }
@@ -169,6 +218,12 @@ enum Step {
     Reclaim,
     Toggle,
     Resume,
+    /// A signal comes while the editor is at work.
+    ResumeUntil(usize),
+    Save,
+    Reset(usize),
+    /// Another program's, whose tables were made elsewhere.
+    ResetToOther(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -180,6 +235,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reclaim),
         1 => Just(Step::Toggle),
         4 => Just(Step::Resume),
+        2 => (0_usize..200).prop_map(Step::ResumeUntil),
+        2 => Just(Step::Save),
+        4 => any::<usize>().prop_map(Step::Reset),
+        1 => any::<usize>().prop_map(Step::ResetToOther),
     ]
 }
 
@@ -188,7 +247,11 @@ fn play(pages: u64, arena: u64, steps: &[Step]) {
     let mut guest = Guest::new(pages, arena);
     guest.resume();
     guest.check(&universe);
+    let mut saved = vec![guest.save(&universe)];
     for step in steps {
+        if !matches!(step, Step::Reset(_) | Step::ResetToOther(_)) {
+            guest.go_on();
+        }
         let range = |at: usize, count: usize| universe.iter().cycle().skip(at % universe.len()).take(count).copied();
         match *step {
             Step::Map(at, count, bits) => range(at, count).for_each(|page| guest.map(page, access(bits))),
@@ -203,6 +266,21 @@ fn play(pages: u64, arena: u64, steps: &[Step]) {
             Step::Resume => {
                 guest.resume();
                 guest.check(&universe);
+            }
+            Step::ResumeUntil(entries) => guest.resume_until(entries),
+            Step::Save => saved.push(guest.save(&universe)),
+            Step::Reset(which) => {
+                let which = saved[which % saved.len()].clone();
+                guest.reset(&universe, &which);
+                guest.resume();
+                guest.check(&universe);
+            }
+            Step::ResetToOther(seed) => {
+                let mut other = Guest::new(pages, arena);
+                universe.iter().cycle().skip(seed % universe.len()).step_by(seed % 17 + 1).take(60).for_each(|&page| {
+                    other.map(page, access(2));
+                });
+                guest.reset(&universe, &other.save(&universe));
             }
         }
     }

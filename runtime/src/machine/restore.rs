@@ -1,0 +1,306 @@
+//! A machine's state, taken and put back.
+//!
+//! ```text
+//! save       memory: the pages written since the base was true, in an image that shares all others with it     machine::image
+//!            page tables: the mirror; registers; extended state; segments. The guest is not entered.
+//! restore    memory: what was written, and what the two images do not share, is copied back                     vm::dirty
+//!            page tables: entries put back, or all written anew                                                 machine::paging
+//!            registers: loaded by the restore gate, at CPL3, on the way back into the guest
+//! ```
+//! What the payload can change at CPL3 goes through the gate: general registers and flags, the selectors and bases of the data segments,
+//! x87, SSE, AVX and whatever else `xrstor` knows. System registers it cannot change, so they are not looked at.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ampoule_kernel::layout;
+
+use super::boot::{self, Gate};
+use super::event::{self, Stopped};
+use super::frames::Frames;
+use super::image::{Image, PageContent, ones};
+use super::paging::SavedTables;
+use super::{FIXED_FLAGS, Machine, TRAP_FLAG, arena};
+use crate::vm::dirty::Habit;
+use crate::vm::error::HostError;
+use crate::vm::memory::PAGE_BYTES;
+use crate::vm::vcpu::{Registers, Segment, XSAVE_BYTES};
+
+/// Where the `syscall` of the user image's trampoline returns to: a jump to R8.
+const BEHIND_TRAMPOLINE: u64 = layout::CALL_GATE + 5;
+
+/// x87, SSE, AVX and further states, as `XSAVE` writes them.
+pub(crate) type ExtendedState = [u8; XSAVE_BYTES];
+
+/// What the data segment registers hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Segments {
+    /// Of DS, ES, FS and GS.
+    pub(crate) selectors: [u16; 4],
+    /// Of FS and GS.
+    pub(crate) bases: [u64; 2],
+}
+
+/// What the restore gate loads.
+#[derive(Debug, Clone)]
+pub(super) struct Reload {
+    extended: Arc<ExtendedState>,
+    segments: Segments,
+}
+
+/// The state of a machine: immutable, and shared where it is equal.
+#[derive(Debug, Clone)]
+pub(crate) struct MachineState {
+    image: Image,
+    tables: SavedTables,
+    frames: Frames,
+    registers: Registers,
+    reload: Reload,
+    family: u64,
+}
+
+impl MachineState {
+    /// Nothing, with a memory limit in pages.
+    pub(crate) fn empty(pages: u64) -> Self {
+        let extended = Arc::new(initial_extended_state());
+        Self {
+            image: Image::default(),
+            tables: SavedTables::empty(arena(pages).program_pages),
+            frames: Frames::new(pages),
+            registers: Registers { rflags: FIXED_FLAGS, ..Registers::default() },
+            reload: Reload { extended, segments: Segments::default() },
+            family: 0,
+        }
+    }
+
+    /// The states that have most in common with this one.
+    pub(crate) fn family(&self) -> u64 {
+        self.family
+    }
+
+    /// What the payload's memory holds.
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
+    }
+}
+
+impl Machine {
+    /// The machine's state. It goes on from there, and what it shares with the state is found by the next [`save`](Self::save).
+    pub(crate) fn save(&mut self) -> Result<MachineState, HostError> {
+        self.finish_instruction()?;
+        let reload = match &self.reload {
+            // The gate has not loaded it yet.
+            Some(reload) => reload.clone(),
+            None => self.reload_state()?,
+        };
+        let mut registers = self.user;
+        if self.passage.gate == Gate::Supervisor && registers.rip == BEHIND_TRAMPOLINE {
+            // The trampoline's last step, taken here: a host with the other gate has none.
+            registers.rip = registers.r8;
+        }
+        if self.family == 0 {
+            static NEXT: AtomicU64 = AtomicU64::new(1);
+            self.family = NEXT.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(MachineState {
+            image: self.save_memory()?,
+            tables: self.tables.save(),
+            frames: self.frames.clone(),
+            registers,
+            reload,
+            family: self.family,
+        })
+    }
+
+    fn reload_state(&mut self) -> Result<Reload, HostError> {
+        let system = self.shell.vcpu.system_registers()?;
+        Ok(Reload {
+            extended: Arc::from(self.shell.vcpu.extended_state()?),
+            segments: Segments {
+                selectors: [system.ds, system.es, system.fs, system.gs].map(|segment| segment.selector),
+                bases: [system.fs.base, system.gs.base],
+            },
+        })
+    }
+
+    fn save_memory(&mut self) -> Result<Image, HostError> {
+        self.shell.collect_dirty()?;
+        let mut image = self.base.clone();
+        let mut content = [0; PAGE_BYTES];
+        let mut at = 0;
+        while let Some((word, bits)) = self.shell.dirty.next(at) {
+            at = word + 1;
+            for page in ones(bits) {
+                self.shell.memory.read(address(word, page), &mut content)?;
+                let before = self.base.page(word, page);
+                if before.map_or_else(|| content.iter().all(|&byte| byte == 0), |before| *before == content) {
+                    continue;
+                }
+                image.set(word, page, Some(Arc::new(PageContent(content))));
+            }
+        }
+        self.shell.memory.forget_written();
+        self.base = image.clone();
+        Ok(image)
+    }
+
+    /// Makes the machine what `state` says, whatever it was. After an error nothing is known of it.
+    pub(crate) fn restore(&mut self, state: &MachineState) -> Result<(), HostError> {
+        // Until it is done.
+        self.is_sound = false;
+        self.touched = self.touched();
+        self.settle()?;
+        self.shell.vcpu.drain_posted(&mut |_| {});
+        self.restore_memory(&state.image)?;
+        let moved = self.tables.reset(&mut self.shell.memory, &state.tables)?;
+        if moved.is_some() {
+            self.system.cr3 = self.tables.root();
+            let system = self.system;
+            self.shell.vcpu.enter_with(&system);
+            self.stopped = Stopped::Fresh;
+        }
+        self.frames.clone_from(&state.frames);
+        self.user = state.registers;
+        self.replaced = true;
+        self.reload = Some(state.reload.clone());
+        self.family = state.family;
+        self.is_sound = true;
+        Ok(())
+    }
+
+    /// Lets KVM finish an instruction that is half done. The guest does not go on.
+    fn finish_instruction(&mut self) -> Result<(), HostError> {
+        if self.stopped == Stopped::Inside && self.reload.is_none() {
+            self.shell.vcpu.complete()?;
+            if let Some(user) = event::in_payload(&self.shell.vcpu.registers()) {
+                self.user = user;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing pending in the vCPU that would still happen after its registers were replaced.
+    fn settle(&mut self) -> Result<(), HostError> {
+        if self.stopped != Stopped::Inside {
+            return Ok(());
+        }
+        // The half of an instruction that KVM would finish.
+        self.shell.vcpu.complete()?;
+        // An exception that was about to be delivered when a signal came.
+        self.shell.vcpu.clear_events()?;
+        self.stopped =
+            if self.shell.vcpu.registers().rip < layout::KERNEL_VIRTUAL { Stopped::Fresh } else { Stopped::Trap };
+        Ok(())
+    }
+
+    fn restore_memory(&mut self, image: &Image) -> Result<(), HostError> {
+        self.shell.collect_dirty()?;
+        let Self { shell, base, .. } = self;
+        let mut content = [0; PAGE_BYTES];
+        let mut at = 0;
+        while let Some((word, bits)) = shell.dirty.next(at) {
+            at = word + 1;
+            for page in ones(bits & shell.dirty.kept(word)) {
+                shell.memory.put_back(address(word, page), image.page(word, page))?;
+            }
+            for page in ones(bits & !shell.dirty.kept(word)) {
+                let bit = 1 << page;
+                let habit = shell.dirty.habit(word, bit);
+                let mut differs = true;
+                if habit == Habit::Compare {
+                    shell.memory.read(address(word, page), &mut content)?;
+                    let before = base.page(word, page);
+                    differs = before.map_or_else(|| content.iter().any(|&byte| byte != 0), |page| *page != content);
+                }
+                shell.memory.put_back(address(word, page), image.page(word, page))?;
+                shell.dirty.found(word, bit, habit, differs);
+            }
+        }
+        for (word, bits) in base.differing(image) {
+            for page in ones(bits) {
+                shell.memory.put_back(address(word, page), image.page(word, page))?;
+            }
+        }
+        shell.memory.forget_written();
+        shell.protect_clean()?;
+        self.base.clone_from(image);
+        Ok(())
+    }
+
+    /// Where the payload goes on: through the gate, as long as that has something to load.
+    pub(super) fn way_in(&self) -> u64 {
+        if self.reload.is_some() { layout::RESTORE_GATE } else { self.user.rip }
+    }
+
+    /// Gives the restore gate what it loads.
+    pub(super) fn prepare_reload(&mut self) -> Result<(), HostError> {
+        let Some(reload) = &self.reload else { return Ok(()) };
+        if !self.has_gate || self.user.rflags & TRAP_FLAG != 0 {
+            // With the trap flag set the payload's first trap would be in the gate.
+            return self.reload_by_calls();
+        }
+        if !self.loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &reload.extended)) {
+            let page = layout::kernel_physical(layout::RESTORED_EXTENDED_PAGE);
+            self.shell.memory.write(page, reload.extended.as_slice())?;
+            self.loaded = Some(Arc::clone(&reload.extended));
+        }
+        let Segments { selectors: [ds, es, fs, gs], bases: [fs_base, gs_base] } = reload.segments;
+        let selectors = u64::from(ds) | u64::from(es) << 16 | u64::from(fs) << 32 | u64::from(gs) << 48;
+        let words = [
+            (layout::RESTORED_RIP_OFFSET, self.canonical_rip()),
+            (layout::RESTORED_RAX_OFFSET, self.user.rax),
+            (layout::RESTORED_RDX_OFFSET, self.user.rdx),
+            (layout::RESTORED_FS_BASE_OFFSET, fs_base),
+            (layout::RESTORED_GS_BASE_OFFSET, gs_base),
+            (layout::RESTORED_SELECTORS_OFFSET, selectors),
+        ];
+        let page = layout::kernel_physical(layout::RESTORED_REGISTERS_PAGE);
+        for (offset, word) in words {
+            self.shell.memory.write_u64(page + offset, word)?;
+        }
+        Ok(())
+    }
+
+    /// The same by two calls of KVM's, where the gate cannot be used.
+    fn reload_by_calls(&mut self) -> Result<(), HostError> {
+        let Some(Reload { extended, segments }) = self.reload.take() else { return Ok(()) };
+        self.shell.vcpu.set_extended_state(&extended)?;
+        let mut system = match self.stopped {
+            Stopped::Fresh => self.system,
+            _ => self.shell.vcpu.system_registers()?,
+        };
+        let [ds, es, fs, gs] = segments.selectors.map(data_segment);
+        let [fs_base, gs_base] = segments.bases;
+        (system.ds, system.es) = (ds, es);
+        (system.fs, system.gs) = (Segment { base: fs_base, ..fs }, Segment { base: gs_base, ..gs });
+        self.shell.vcpu.set_system_registers(&system)
+    }
+}
+
+/// The extended state of a program that has just begun, as `XSAVE` writes it: nothing is in use, which `xrstor` takes for the initial values
+/// of all but MXCSR.
+pub(crate) fn initial_extended_state() -> ExtendedState {
+    const FCW: (usize, u16) = (0, 0x37f);
+    const MXCSR: (usize, u16) = (24, 0x1f80);
+    let mut state = [0; XSAVE_BYTES];
+    for (offset, value) in [FCW, MXCSR] {
+        for (to, from) in state.iter_mut().skip(offset).zip(value.to_le_bytes()) {
+            *to = from;
+        }
+    }
+    state
+}
+
+/// What a payload can have in a data segment register: nothing, or the flat segment of its own level.
+fn data_segment(selector: u16) -> Segment {
+    if selector < 4 {
+        Segment { selector, unusable: 1, ..Segment::default() }
+    } else {
+        Segment { selector, ..boot::data_segment(layout::USER_DATA_SELECTOR) }
+    }
+}
+
+/// The guest-physical address of a page of the payload's slot, by its place in a dirty log.
+fn address(word: usize, page: usize) -> u64 {
+    layout::PAYLOAD_BASE + (word as u64 * 64 + page as u64) * layout::PAGE_SIZE
+}

@@ -1,0 +1,254 @@
+//! Machines that nobody uses at the moment, kept because making one costs a millisecond and keeping one costs every other's memory calls
+//! (`docs/kvm.md`): few, and used again by whoever comes.
+//!
+//! ```text
+//! lend ── one that had the same state before (a restore then copies little)
+//!      ── any other that fits (a restore copies everything)              own shard first, then the others'
+//!      ── a new one
+//! give ── into this thread's shard, as its last tenant left it; what saw a failure is destroyed
+//! ```
+//! A machine is cleaned by the restore that begins its next use, never by trust in its last one. Threads have a shard each as far as there
+//! are enough, so that two do not meet on one lock; entering a vCPU from the thread that it ran on last is also what is quickest.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ampoule_kernel::layout;
+use parking_lot::Mutex;
+
+use super::Machine;
+use super::boot::Doorbell;
+use super::probe::HostProbe;
+use super::restore::MachineState;
+use super::shared::NoRoom;
+use crate::vm::device::Device;
+use crate::vm::error::HostError;
+use crate::vm::shared::RegionMemory;
+
+/// Shards: more than there are threads that run guests at once, on most machines.
+const SHARDS: usize = 64;
+/// Memory of idle machines, in pages: 1 GiB. One that would exceed it is destroyed instead.
+const MAX_IDLE_PAGES: usize = 1 << 18;
+/// Idle machines unless said otherwise.
+const DEFAULT_MAX_IDLE: usize = 32;
+/// The smallest slot, in pages: 4 MiB.
+const MIN_PAGES: u64 = 1 << 10;
+
+static STORE: Store = Store {
+    shards: [const { Mutex::new(Vec::new()) }; SHARDS],
+    idle: AtomicUsize::new(0),
+    idle_pages: AtomicUsize::new(0),
+    max_idle: AtomicUsize::new(DEFAULT_MAX_IDLE),
+    next_shard: AtomicUsize::new(0),
+};
+
+struct Store {
+    shards: [Mutex<Vec<Kept>>; SHARDS],
+    idle: AtomicUsize,
+    idle_pages: AtomicUsize,
+    max_idle: AtomicUsize,
+    next_shard: AtomicUsize,
+}
+
+/// An idle machine.
+#[derive(Debug)]
+struct Kept {
+    machine: Machine,
+    fittings: Fittings,
+    /// Pages of the host's that it may hold.
+    pages: usize,
+}
+
+/// What a machine is made with and keeps for life.
+#[derive(Debug, Clone)]
+pub(crate) struct Fittings {
+    /// Pages of its payload slot: a power of two, so that programs with different limits can follow each other.
+    pages: u64,
+    doorbell: Doorbell,
+    events: bool,
+    regions: Vec<Arc<RegionMemory>>,
+}
+
+impl PartialEq for Fittings {
+    fn eq(&self, other: &Self) -> bool {
+        (self.pages, self.doorbell, self.events) == (other.pages, other.doorbell, other.events)
+            && self.regions.len() == other.regions.len()
+            && self.regions.iter().zip(&other.regions).all(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
+    }
+}
+
+impl Fittings {
+    /// For a memory limit in pages.
+    pub(crate) fn new(pages: u64, doorbell: Doorbell) -> Self {
+        let pages = pages.checked_next_power_of_two().unwrap_or(pages).max(MIN_PAGES);
+        Self { pages, doorbell, events: false, regions: Vec::new() }
+    }
+
+    /// Where each region is in the guest.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = u64> + '_ {
+        self.regions.iter().scan(layout::REGIONS, |next, region| {
+            let address = *next;
+            *next += region.whole();
+            Some(address)
+        })
+    }
+
+    /// With an event page and regions, whose addresses follow from their order.
+    pub(crate) fn with(self, events: bool, regions: Vec<Arc<RegionMemory>>) -> Self {
+        Self { events, regions, ..self }
+    }
+}
+
+/// Sets how many machines that nobody uses are kept, in the whole process, to be used again: 32 unless said otherwise, none after a 0.
+///
+/// Making a virtual machine costs about a millisecond, using one again a tenth of that. But each that exists makes every change of this
+/// process's address space a little dearer, so that there should not be many more of them than guests run at once. After a 0 those that are kept
+/// are destroyed; otherwise they stay until they are used.
+pub fn set_max_idle_machines(count: usize) {
+    STORE.max_idle.store(count, Ordering::Relaxed);
+    if count == 0 {
+        for shard in &STORE.shards {
+            let kept = std::mem::take(&mut *shard.lock());
+            kept.iter().for_each(|kept| STORE.leaves(kept));
+        }
+    }
+}
+
+/// Machines that are kept at the moment because nobody uses them: see [`set_max_idle_machines`].
+#[must_use]
+pub fn idle_machines() -> usize {
+    STORE.idle.load(Ordering::Relaxed)
+}
+
+/// Lends a machine with this state; rather one that had a state of its family before.
+pub(crate) fn lend(fittings: &Fittings, state: &MachineState) -> Result<Result<Machine, NoRoom>, HostError> {
+    let mut machine = match STORE.take(fittings, state.family()) {
+        Some(machine) => machine,
+        None => match make(fittings)? {
+            Ok(machine) => machine,
+            Err(no_room) => return Ok(Err(no_room)),
+        },
+    };
+    machine.restore(state)?;
+    Ok(Ok(machine))
+}
+
+fn make(fittings: &Fittings) -> Result<Result<Machine, NoRoom>, HostError> {
+    let (device, probe) = (Device::get()?, HostProbe::get()?);
+    let mut machine = Machine::new(device, probe, fittings.doorbell, fittings.pages)?;
+    if fittings.events {
+        machine.open_events(device)?;
+    }
+    for region in &fittings.regions {
+        if machine.add_region(device, region)?.is_err() {
+            return Ok(Err(NoRoom));
+        }
+    }
+    Ok(Ok(machine))
+}
+
+/// Takes a machine back.
+pub(crate) fn give(machine: Machine, fittings: Fittings) {
+    if !machine.can_be_lent() {
+        return;
+    }
+    let pages = usize::try_from(machine.touched()).unwrap_or(usize::MAX);
+    let max = STORE.max_idle.load(Ordering::Relaxed);
+    // Counted first: at most as many as there may be, whoever else gives one back now.
+    let idle = STORE.idle.fetch_add(1, Ordering::Relaxed);
+    let idle_pages = STORE.idle_pages.fetch_add(pages, Ordering::Relaxed);
+    let kept = Kept { machine, fittings, pages };
+    let has_room = idle < max && idle_pages.saturating_add(pages) <= MAX_IDLE_PAGES;
+    let Some(shard) = STORE.shards.get(own_shard()) else { return };
+    let destroyed = {
+        let mut shard = shard.lock();
+        if has_room {
+            shard.push(kept);
+            None
+        } else if shard.is_empty() || max == 0 {
+            Some(kept)
+        } else {
+            // The oldest makes room: what was used last is likelier to be wanted again.
+            let oldest = shard.remove(0);
+            shard.push(kept);
+            Some(oldest)
+        }
+    };
+    if let Some(destroyed) = destroyed {
+        STORE.leaves(&destroyed);
+    }
+}
+
+impl Store {
+    /// The best machine that fits: of this family in this thread's shard, any in this thread's shard, any in another that nobody holds.
+    fn take(&self, fittings: &Fittings, family: u64) -> Option<Machine> {
+        if self.idle.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        #[cfg(test)]
+        if tests::ONLY_NEW.get() {
+            return None;
+        }
+        let own = own_shard();
+        let kept = self.shards.get(own).and_then(|shard| pick(&mut shard.lock(), fittings, family)).or_else(|| {
+            let others = (0..SHARDS).map(|step| (own + step) % SHARDS).filter_map(|index| self.shards.get(index));
+            others.skip(1).find_map(|shard| pick(&mut *shard.try_lock()?, fittings, family))
+        })?;
+        self.leaves(&kept);
+        kept.machine.can_be_lent().then_some(kept.machine)
+    }
+
+    fn leaves(&self, kept: &Kept) {
+        self.idle.fetch_sub(1, Ordering::Relaxed);
+        self.idle_pages.fetch_sub(kept.pages, Ordering::Relaxed);
+    }
+}
+
+fn pick(shard: &mut Vec<Kept>, fittings: &Fittings, family: u64) -> Option<Kept> {
+    let fits = |kept: &Kept| kept.fittings == *fittings;
+    // The last one given back is the one whose memory the processor still has in its caches.
+    let at = shard
+        .iter()
+        .rposition(|kept| fits(kept) && kept.machine.family() == family)
+        .or_else(|| shard.iter().rposition(fits))?;
+    Some(shard.swap_remove(at))
+}
+
+/// This thread's shard.
+fn own_shard() -> usize {
+    thread_local! {
+        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    OWN.try_with(|own| {
+        own.get().unwrap_or_else(|| {
+            let next = STORE.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            own.set(Some(next));
+            next
+        })
+    })
+    .unwrap_or(0)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    thread_local! {
+        pub(super) static ONLY_NEW: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Runs `body` with machines that nobody had before, on this thread.
+    pub(crate) fn with_only_new<T>(body: impl FnOnce() -> T) -> T {
+        ONLY_NEW.set(true);
+        let result = body();
+        ONLY_NEW.set(false);
+        result
+    }
+
+    #[test]
+    fn slots_have_sizes_that_programs_with_different_limits_share() {
+        let pages = |pages| Fittings::new(pages, Doorbell::Port).pages;
+        assert_eq!([1, 1024, 1025, 16_384, u64::MAX].map(pages), [1024, 1024, 2048, 16_384, u64::MAX]);
+    }
+}
