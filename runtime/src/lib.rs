@@ -58,6 +58,8 @@ mod stats;
 mod stdio;
 mod trap;
 mod vm;
+#[cfg_attr(not(test), expect(dead_code, reason = "the snapshot file uses it"))]
+mod wire;
 
 pub use ampoule_kernel::schema::Schema;
 pub use ampoule_macros::HostSchema as Schema;
@@ -100,6 +102,7 @@ pub use vm::error::{HostError, ProbeFailure};
 pub use vm::exit::ExitKind;
 pub use vm::kick::{NotARealTimeSignal, set_kick_signal};
 pub use vm::seam::HostCall;
+pub use wire::WireError;
 
 /// What the code that macros make refers to.
 #[doc(hidden)]
