@@ -72,6 +72,7 @@ pub use error::RunError;
 pub use limits::{Call, Limits};
 pub use linux::counts::SyscallCount;
 pub use linux::sources::Sources;
+pub use linux::state::StateError;
 pub use machine::boot::{Doorbell, Gate};
 pub use machine::floors::{Floor, Floors};
 pub use machine::probe::{HostProbe, ProbeStep};

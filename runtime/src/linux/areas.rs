@@ -10,6 +10,8 @@
 //!
 //! Areas never overlap. Neighbours that are alike are one area, so that their number, which is limited, says something.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -24,9 +24,19 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of a key, from its first byte on.
-    pub(crate) fn new(key: [Row; 2]) -> Self {
-        Self { key, taken: 0 }
+    /// The stream of a key, once so many bytes of it are taken.
+    pub(crate) fn after(key: [Row; 2], taken: u64) -> Self {
+        Self { key, taken }
+    }
+
+    /// Its key.
+    pub(crate) fn key(&self) -> [Row; 2] {
+        self.key
+    }
+
+    /// How many bytes of it are taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Takes the next bytes.
@@ -126,7 +136,7 @@ mod tests {
              29 b7 21 76 9c e6 4e 43 d5 71 33 b0 74 d8 39 d5 31 ed 1f 28 51 0a fb 45 ac e1 0a 1f 4b 79 4d 6f",
         );
         let mut whole = [0; 128];
-        Stream::new([[0; 4]; 2]).fill(&mut whole);
+        Stream::after([[0; 4]; 2], 0).fill(&mut whole);
         assert_eq!(whole.as_slice(), expected);
     }
 
@@ -134,8 +144,8 @@ mod tests {
     fn a_stream_is_the_same_in_pieces_and_goes_on_in_a_copy() {
         let key = [[1, 2, 3, 4], [5, 6, 7, 8]];
         let mut whole = [0; 1000];
-        Stream::new(key).fill(&mut whole);
-        let mut pieces = Stream::new(key);
+        Stream::after(key, 0).fill(&mut whole);
+        let mut pieces = Stream::after(key, 0);
         let mut at = 0;
         for size in [0, 1, 3, 60, 64, 65, 127, 128, 200, 352] {
             let mut copy = pieces.clone();
@@ -151,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_counter_goes_on_in_its_second_word() {
-        let mut stream = Stream { key: [[9; 4]; 2], taken: (1 << 32) * BLOCK };
+        let mut stream = Stream::after([[9; 4]; 2], (1 << 32) * BLOCK);
         let mut next = [0; 64];
         stream.fill(&mut next);
         assert_eq!(next, block([[9; 4]; 2], [0, 1, 0, 0]));

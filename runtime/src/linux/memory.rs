@@ -4,6 +4,8 @@
 //! and `ENOMEM` comes from `mmap`, never as a late end. What is reserved rather than asked for (`PROT_NONE`, `MAP_NORESERVE`, the
 //! stack) costs nothing until it is used.
 
+mod state;
+
 use std::ops::Range;
 
 use ampoule_kernel::layout::{PAGE_SIZE, USER_END};

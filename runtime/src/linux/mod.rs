@@ -8,6 +8,7 @@
 //! names      for statistics               signals, sigframe what the program wants, and how it is told
 //! counts     what was called              time, identity, random, futex
 //! sources    where time and randomness come from; chacha, a stream of it
+//! state      a process as bytes
 //! ```
 //!
 //! [`Process`] is a program's whole state on the host's side and plain data: cloning it is what a snapshot does. [`Kernel`] lends it
@@ -29,6 +30,7 @@ pub(crate) mod reply;
 mod sigframe;
 mod signals;
 pub(crate) mod sources;
+pub(crate) mod state;
 pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
@@ -127,8 +129,6 @@ impl Process {
     /// A process over a program that was just loaded.
     pub(crate) fn new(loaded: &Loaded, start: &Start<'_>) -> Result<Self, NotStarted> {
         let name = start.program.name().as_bytes().to_vec();
-        let mut executable = b"/".to_vec();
-        executable.extend_from_slice(&name);
         Ok(Self {
             // A program has at most some dozens of segments.
             memory: Memory::new(loaded).map_err(|_| NotStarted::OutOfMemory)?,
@@ -136,8 +136,8 @@ impl Process {
             signals: Signals::new(),
             supply: Supply::new(start.sources),
             counts: Counts::new(),
+            executable: executable(&name),
             name,
-            executable,
             open_files: start.open_files,
             bias: loaded.bias,
             waited: false,
@@ -202,6 +202,11 @@ impl Kernel<'_> {
         // A program's entry lies inside one of its segments, which the payload's half contains.
         self.machine.set_registers(&registers).map_err(|_| NotStarted::OutOfMemory)
     }
+}
+
+/// Where a program of this name finds itself.
+fn executable(name: &[u8]) -> Vec<u8> {
+    [b"/", name].concat()
 }
 
 /// A register as an `int`: descriptors, process numbers, time-outs.

@@ -42,7 +42,9 @@ const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
 /// The standard places of the extended states up to PKRU (Intel SDM vol. 1, 13.5): end offset, bit in XSTATE_BV.
 const STATES: [(usize, u64); 6] =
-    [(HEADER_END, 0b11), (832, 1 << 2), (1152, 1 << 5), (1664, 1 << 6), (2688, 1 << 7), (2696, 1 << 9)];
+    [(HEADER_END, ALWAYS_STATES), (832, 1 << 2), (1152, 1 << 5), (1664, 1 << 6), (2688, 1 << 7), (2696, 1 << 9)];
+/// The states that every frame holds: x87 and SSE.
+pub(super) const ALWAYS_STATES: u64 = 0b11;
 /// Bits of MXCSR that are not reserved.
 const MXCSR_MASK: u32 = 0xffff;
 /// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
@@ -178,7 +180,7 @@ impl Kernel<'_> {
             if entering { alternate.start.wrapping_add(alternate.size) } else { registers.rsp.wrapping_sub(RED_ZONE) };
         let state = self.machine.vcpu().extended_state()?;
         let (state, present) = frame_state(&state);
-        self.process.signals.states |= present;
+        self.process.signals.states |= present & known_states();
         let state_at = stack.wrapping_sub(state.len() as u64) & !63;
         let frame_at = (state_at.wrapping_sub(FRAME_BYTES) & !15).wrapping_sub(8);
         if (nested || entering) && !alternate.contains(frame_at) {
@@ -316,11 +318,16 @@ fn patch(bytes: &mut [u8], offset: usize, with: &[u8]) {
     }
 }
 
+/// The states that a frame can hold.
+pub(super) fn known_states() -> u64 {
+    STATES.iter().fold(0, |bits, &(_, bit)| bits | bit)
+}
+
 /// The state as a frame holds it: as long as the states in use need, with the kernel's own words, and the end marker.
 fn frame_state(state: &[u8; XSAVE_BYTES]) -> (Vec<u8>, u64) {
     let header = state.get(LEGACY_BYTES..LEGACY_BYTES + 8).and_then(|bits| bits.try_into().ok());
     let present = header.map_or(0b11, u64::from_le_bytes);
-    let known = STATES.iter().fold(0, |bits, &(_, bit)| bits | bit);
+    let known = known_states();
     let size = STATES.iter().rev().find(|&&(_, bit)| present & bit != 0).map_or(HEADER_END, |&(end, _)| end);
     let mut bytes = state.get(..size).unwrap_or_default().to_vec();
     let total = u32::try_from(size + 4).unwrap_or(0);

@@ -3,10 +3,13 @@
 //! A sealed program gets signals from two places only: from itself (`raise`, `abort`, a broken pipe) and from the processor (a
 //! fault). One of each standard signal can be pending, and a limited number of real-time signals.
 
+mod state;
+
 use rustix::io::Errno;
 
 use super::Kernel;
 use super::reply::Reply;
+use super::sigframe::ALWAYS_STATES;
 use crate::end::End;
 use crate::signal::Signal;
 
@@ -102,7 +105,7 @@ impl Signals {
             pending: Vec::new(),
             alternate: AlternateStack::NONE,
             suspended: None,
-            states: 0b11,
+            states: ALWAYS_STATES,
         }
     }
 
@@ -174,6 +177,11 @@ impl Signals {
 /// ignored but for STOP itself, which is a deadlock.
 fn ignored_by_default(signal: Signal) -> bool {
     matches!(signal.number(), 17 | 18 | 23 | 28 | 20..=22)
+}
+
+/// `si_pid` and `si_uid` of every signal that is sent: there is nobody else.
+fn sender() -> u64 {
+    super::identity::PROCESS | u64::from(super::identity::USER) << 32
 }
 
 fn signal(number: u64) -> Result<Signal, Errno> {
@@ -312,15 +320,13 @@ impl Kernel<'_> {
         if number == 0 {
             return Ok(0);
         }
-        let sender = super::identity::PROCESS | u64::from(super::identity::USER) << 32;
-        self.process.signals.send(Information { signal: signal(number)?, code, value: sender })?;
+        self.process.signals.send(Information { signal: signal(number)?, code, value: sender() })?;
         Ok(0)
     }
 
     /// A write to a pipe without a reader.
     pub(super) fn broken_pipe(&mut self) -> Errno {
-        let sender = super::identity::PROCESS | u64::from(super::identity::USER) << 32;
-        match self.process.signals.send(Information { signal: Signal::PIPE, code: SI_USER, value: sender }) {
+        match self.process.signals.send(Information { signal: Signal::PIPE, code: SI_USER, value: sender() }) {
             Ok(()) => Errno::PIPE,
             Err(errno) => errno,
         }

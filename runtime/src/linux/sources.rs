@@ -8,6 +8,8 @@
 //! ```
 //! The state is plain data in the process: a copy of the process reads the same times and takes the same bytes as the original.
 
+mod state;
+
 use rustix::io::Errno;
 
 use super::chacha::{Stream, halves};
@@ -113,18 +115,22 @@ impl Clock {
     }
 }
 
+/// The key of a program's stream. The kind is a part of it: no seed has the stream of a frozen program.
+fn key(is_frozen: bool, seed: u64) -> [[u32; 4]; 2] {
+    let [low, high] = halves(seed);
+    [[low, high, u32::from(!is_frozen), 0], [0; 4]]
+}
+
 impl Supply {
     /// What a process starts with.
     pub(crate) fn new(sources: Sources) -> Self {
-        // The kind is a part of the key: no seed has the stream of a frozen program.
-        let own = |is_frozen, kind, seed| {
-            let [low, high] = halves(seed);
-            Self::Own(Clock { is_frozen, ..Clock::default() }, Stream::new([[low, high, kind, 0], [0; 4]]))
+        let own = |is_frozen, seed| {
+            Self::Own(Clock { is_frozen, ..Clock::default() }, Stream::after(key(is_frozen, seed), 0))
         };
         match sources {
             Sources::Real => Self::Host,
-            Sources::Frozen => own(true, 0, 0),
-            Sources::Deterministic(seed) => own(false, 1, seed),
+            Sources::Frozen => own(true, 0),
+            Sources::Deterministic(seed) => own(false, seed),
         }
     }
 

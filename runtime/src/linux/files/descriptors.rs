@@ -10,6 +10,10 @@
 //!   2 ──► Stderr     4 ─┘
 //! ```
 
+#[cfg(test)]
+mod account;
+mod state;
+
 use std::collections::BTreeMap;
 
 use rustix::io::Errno;

@@ -4,10 +4,12 @@
 //! position that is never used twice: a listing continues after the last position it showed, sees each name that stayed exactly once,
 //! and never one twice.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::inode::InodeId;
+use super::inode::{COUNTER_MAX, InodeId};
 
 /// A directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +55,11 @@ impl Directory {
 
     /// Adds a name that is not there, and returns whether it could: only positions can run out.
     pub(crate) fn add(&mut self, name: &[u8], inode: InodeId, is_directory: bool) -> bool {
-        let Some(next_position) = self.next_position.checked_add(1) else {
+        if self.next_position >= COUNTER_MAX {
             return false;
-        };
-        let position = std::mem::replace(&mut self.next_position, next_position);
+        }
+        let position = self.next_position;
+        self.next_position += 1;
         let name: Arc<[u8]> = name.into();
         self.names.insert(Arc::clone(&name), Entry { inode, position });
         self.by_age.insert(position, name);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::abi::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
 use super::directory::Directory;
+use crate::wire::{Reader, WireError};
 
 /// The number of an inode. Never used twice in one tree, so an old one finds nothing rather than something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +25,22 @@ impl InodeId {
         self.0
     }
 
-    /// The number to give out after this one.
+    /// The number in a snapshot file. What is read as a number alone need not be there.
+    ///
+    /// # Errors
+    /// [`WireError::OutOfRange`] beyond [`COUNTER_MAX`].
+    pub(crate) fn read(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, WireError> {
+        reader.u64_up_to(field, COUNTER_MAX).map(Self)
+    }
+
+    /// The number to give out after this one, if there is one left.
     pub(crate) fn next(self) -> Option<Self> {
-        self.0.checked_add(1).map(Self)
+        (self.0 < COUNTER_MAX).then_some(Self(self.0 + 1))
     }
 }
+
+/// The largest number of an inode, and position in a directory: offsets are signed, and a listing's is the position after a name.
+pub(crate) const COUNTER_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// The character devices there are. What comes out of them is the caller's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ mod listing;
 mod open;
 mod paths;
 mod stat;
+mod state;
 #[cfg(test)]
 mod tests;
 mod transfer;

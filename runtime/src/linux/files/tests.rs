@@ -16,6 +16,7 @@ mod opening;
 mod operations;
 mod paths;
 mod quota;
+mod state;
 mod transfer;
 
 /// As many descriptors as an embedder gives unless told otherwise.
@@ -70,6 +71,15 @@ impl Files {
 
     pub(in crate::linux) fn assert_account(&self) {
         self.tree.assert_account(|inode| self.current == inode || self.descriptors.hold(inode));
+    }
+
+    /// Whether everything is as calls leave it, wherever it came from.
+    pub(in crate::linux) fn assert_sound(&self) {
+        self.assert_account();
+        self.tree.assert_sound();
+        self.descriptors.assert_sound();
+        assert!(self.umask <= 0o777);
+        assert!(self.tree.directory(self.current).is_ok());
     }
 }
 

@@ -14,6 +14,8 @@
 //! what is changed after it. The host's memory is at most twice the byte quota (a growing `Vec` doubles, [`resize_to`] keeps it from
 //! more) plus a few hundred bytes per inode, for each tree that shares nothing with another.
 
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

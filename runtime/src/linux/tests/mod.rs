@@ -169,5 +169,6 @@ impl Rig {
         assert_eq!(limit.used(), mapped + tables.count(), "frames, pages and tables");
         assert!(limit.used() <= limit.total() && limit.peak() <= limit.total());
         self.process.files.assert_account();
+        self.process.assert_survives_a_file();
     }
 }

@@ -17,10 +17,10 @@ use super::*;
 
 mod calls;
 
-const QUOTA: Quota = Quota { bytes: 160, inodes: 18 };
-const LIMIT: i32 = 8;
+pub(super) const QUOTA: Quota = Quota { bytes: 160, inodes: 18 };
+pub(super) const LIMIT: i32 = 8;
 
-const CHOICE: Choice = Choice {
+pub(super) const CHOICE: Choice = Choice {
     paths,
     flags: &[
         0,

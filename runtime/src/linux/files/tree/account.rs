@@ -43,10 +43,44 @@ impl Tree {
         }
         assert_eq!(bytes, self.bytes);
         assert_eq!(cut_off, self.cut_off);
-        assert!(self.bytes <= self.quota.bytes && self.inodes.len() <= self.quota.inodes);
+        assert!(self.bytes <= self.quota.bytes && self.inodes.len() <= self.quota.inodes.max(1));
         for (&id, inode) in &self.inodes {
             assert_eq!(inode.linked, reached.contains(&id));
             assert!(inode.linked || held(id) || self.is_parent_of_cut_off(id), "{id:?} is leaked");
+        }
+    }
+
+    /// Looks at what the account does not count: that every way up ends at the root, that names are names, and that numbers to be
+    /// given out are new.
+    pub(crate) fn assert_sound(&self) {
+        let root = self.inode(InodeId::ROOT).unwrap();
+        assert!(root.linked && self.directory(InodeId::ROOT).unwrap().parent() == InodeId::ROOT);
+        for (&id, inode) in &self.inodes {
+            assert!(InodeId::FIRST < id && id < self.next_inode, "{id:?} of {:?}", self.next_inode);
+            assert!(inode.permissions <= S_IALLUGO);
+            match &inode.node {
+                Node::Directory(directory) => self.assert_directory(id, directory),
+                Node::Symlink(target) => assert!((1..4096).contains(&target.len()) && !target.contains(&0)),
+                Node::File(_) | Node::Device(_) => {}
+            }
+        }
+    }
+
+    fn assert_directory(&self, id: InodeId, directory: &Directory) {
+        let mut at = id;
+        for _ in 0..=self.inodes.len() {
+            at = self.directory(at).unwrap().parent();
+        }
+        assert_eq!(at, InodeId::ROOT, "the way up from {id:?}");
+        for (position, name, _) in directory.names_from(0) {
+            assert!(position >= Directory::FIRST_POSITION);
+            assert!((1..256).contains(&name.len()), "a name of {} bytes", name.len());
+            assert!(!name.contains(&b'/') && !name.contains(&0) && name != b"." && name != b"..", "{name:?}");
+        }
+        let mut grown = directory.clone();
+        if grown.add(b"/", InodeId::ROOT, false) {
+            let last = grown.names_from(0).last().map(|(_, name, _)| name);
+            assert_eq!(last, Some(&b"/"[..]), "the newest name is the last");
         }
     }
 }

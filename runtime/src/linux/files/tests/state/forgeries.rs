@@ -1,0 +1,397 @@
+//! Forged files, one for each promise: written here field by field, by hand and not by the code under test.
+
+use super::*;
+use crate::wire::WireError;
+
+/// A file's fields, as the format has them.
+#[derive(Clone, Debug)]
+struct Forged {
+    umask: u32,
+    current: u64,
+    bytes: Option<u64>,
+    next_inode: u64,
+    inodes: Vec<Inode>,
+    descriptors: Vec<Descriptor>,
+}
+
+#[derive(Clone, Debug)]
+struct Inode {
+    id: u64,
+    permissions: u32,
+    node: Node,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    File(&'static [u8]),
+    Directory { parent: u64, next_position: u64, names: Vec<(u64, u64, Vec<u8>)> },
+    Symlink(Vec<u8>),
+    Device(u8),
+}
+
+#[derive(Clone, Debug)]
+struct Descriptor {
+    number: u32,
+    close_on_exec: u8,
+    description: u32,
+    new: Option<Description>,
+}
+
+#[derive(Clone, Debug)]
+struct Description {
+    object: u8,
+    inode: u64,
+    status: u32,
+    offset: u64,
+}
+
+const ROOT: usize = 0;
+
+/// `/` with `d/`, `d/f` "hi", `l → f` and the device `n`; `f` open at 3 and 4, `d` at 5, and at 6 a directory `9` without a name whose
+/// parent `8` has none either.
+fn forged() -> Forged {
+    let directory = |parent, names: &[(u64, &[u8])]| Node::Directory {
+        parent,
+        next_position: 10,
+        names: (2..).zip(names).map(|(position, (inode, name))| (position, *inode, name.to_vec())).collect(),
+    };
+    let nodes = [
+        (1, directory(1, &[(2, b"d"), (4, b"l"), (5, b"n")])),
+        (2, directory(1, &[(3, b"f")])),
+        (3, Node::File(b"hi")),
+        (4, Node::Symlink(b"f".to_vec())),
+        (5, Node::Device(1)),
+        (8, directory(2, &[])),
+        (9, directory(8, &[])),
+    ];
+    let opened = |number, description, inode| Descriptor {
+        number,
+        close_on_exec: 0,
+        description,
+        new: Some(Description { object: 3, inode, status: O_LARGEFILE, offset: 0 }),
+    };
+    let stream = Description { object: 0, inode: 0, status: 0, offset: 0 };
+    Forged {
+        umask: 0o22,
+        current: 2,
+        bytes: None,
+        next_inode: 10,
+        inodes: nodes.into_iter().map(|(id, node)| Inode { id, permissions: 0o755, node }).collect(),
+        descriptors: vec![
+            Descriptor { number: 0, close_on_exec: 0, description: 0, new: Some(stream) },
+            opened(3, 1, 3),
+            Descriptor { number: 4, close_on_exec: 1, description: 1, new: None },
+            opened(5, 2, 2),
+            opened(6, 3, 9),
+        ],
+    }
+}
+
+impl Forged {
+    fn read(&self) -> Result<Files, StateError> {
+        let bytes = self.written();
+        let files = read(&bytes, Quota { bytes: 512, inodes: 8 }, 8)?;
+        assert_eq!(written(&files), bytes);
+        Ok(files)
+    }
+
+    fn written(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut byte_count = 0;
+        for Inode { id, permissions, node } in &self.inodes {
+            bytes.extend(id.to_le_bytes());
+            bytes.push(match node {
+                Node::File(_) => 0,
+                Node::Directory { .. } => 1,
+                Node::Symlink(_) => 2,
+                Node::Device(_) => 3,
+            });
+            bytes.extend(permissions.to_le_bytes());
+            let mut string = |bytes: &mut Vec<u8>, text: &[u8]| {
+                byte_count += text.len() as u64;
+                bytes.extend((text.len() as u64).to_le_bytes());
+                bytes.extend(text);
+            };
+            match node {
+                Node::File(contents) => string(&mut bytes, contents),
+                Node::Directory { parent, next_position, names } => {
+                    bytes.extend([*parent, *next_position, names.len() as u64].map(u64::to_le_bytes).concat());
+                    for (position, inode, name) in names {
+                        bytes.extend([*position, *inode].map(u64::to_le_bytes).concat());
+                        string(&mut bytes, name);
+                    }
+                }
+                Node::Symlink(target) => string(&mut bytes, target),
+                Node::Device(device) => bytes.push(*device),
+            }
+        }
+        let mut all = self.umask.to_le_bytes().to_vec();
+        let bytes_in_files = self.bytes.unwrap_or(byte_count);
+        let head = [self.current, bytes_in_files, self.next_inode, self.inodes.len() as u64];
+        all.extend(head.map(u64::to_le_bytes).concat());
+        all.extend(bytes);
+        all.extend((self.descriptors.len() as u64).to_le_bytes());
+        for Descriptor { number, close_on_exec, description, new } in &self.descriptors {
+            all.extend(number.to_le_bytes());
+            all.push(*close_on_exec);
+            all.extend(description.to_le_bytes());
+            if let Some(Description { object, inode, status, offset }) = new {
+                all.push(*object);
+                if *object > 2 {
+                    all.extend(inode.to_le_bytes());
+                }
+                all.extend(status.to_le_bytes());
+                all.extend(offset.to_le_bytes());
+            }
+        }
+        all
+    }
+
+    fn names(&mut self, inode: usize) -> &mut Vec<(u64, u64, Vec<u8>)> {
+        match &mut self.inodes[inode].node {
+            Node::Directory { names, .. } => names,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn parent(&mut self, inode: usize) -> &mut u64 {
+        match &mut self.inodes[inode].node {
+            Node::Directory { parent, .. } => parent,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn description(&mut self, index: usize) -> &mut Description {
+        self.descriptors[index].new.as_mut().unwrap()
+    }
+}
+
+/// That a file with this change is refused, and why.
+fn refused(change: impl FnOnce(&mut Forged), expected: StateError) {
+    let mut file = forged();
+    change(&mut file);
+    assert_eq!(file.read().unwrap_err(), expected);
+}
+
+/// That a file with this change is refused for a field that is too large.
+fn too_large(change: impl FnOnce(&mut Forged), expected: &str) {
+    let mut file = forged();
+    change(&mut file);
+    match file.read() {
+        Err(StateError::Wire(WireError::OutOfRange { field, .. })) => assert_eq!(field, expected),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_file_that_the_forgeries_start_from_is_accepted() {
+    let mut files = forged().read().unwrap();
+    assert_eq!(files.contents("/d/f"), Ok(&b"hi"[..]));
+    assert_eq!(files.read_some(4, 9), Ok(b"hi".to_vec()));
+    assert_eq!(files.getcwd(), Ok(b"/d".to_vec()));
+    assert_eq!(files.stat_at(AT_FDCWD, b"/", 0).unwrap().nlink, 3);
+}
+
+#[test]
+fn fields_with_a_limit_keep_it() {
+    const TOO_FAR: u64 = 1 << 63;
+    too_large(|file| file.umask = 0o1000, "umask");
+    too_large(|file| file.inodes[2].permissions = 0o10_000, "permissions of an inode");
+    too_large(|file| file.inodes[4].node = Node::Device(3), "device");
+    too_large(|file| file.next_inode = TOO_FAR, "next inode");
+    too_large(|file| file.current = u64::MAX, "current directory");
+    too_large(|file| file.descriptors[0].close_on_exec = 2, "close-on-exec");
+    too_large(|file| file.description(1).object = 4, "kind of what is open");
+    too_large(|file| file.description(1).offset = 1 << 63, "offset of what is open");
+    too_large(|file| *file.parent(1) = TOO_FAR, "parent of a directory");
+    too_large(
+        |file| {
+            let Node::Directory { next_position, .. } = &mut file.inodes[1].node else { panic!() };
+            *next_position = TOO_FAR;
+        },
+        "next position in a directory",
+    );
+}
+
+#[test]
+fn the_root_is_a_directory_and_its_own_parent() {
+    refused(|file| file.inodes[ROOT].node = Node::File(b""), StateError::Root);
+    refused(|file| *file.parent(ROOT) = 2, StateError::Root);
+    refused(|file| drop(file.inodes.remove(ROOT)), StateError::Root);
+    refused(|file| file.inodes.clear(), StateError::Root);
+}
+
+#[test]
+fn inodes_are_in_order_and_below_the_next_one() {
+    refused(|file| file.inodes[2].id = 2, StateError::InodeOrder { inode: 2, previous: 2 });
+    refused(|file| file.inodes[ROOT].id = 0, StateError::InodeOrder { inode: 0, previous: 0 });
+    refused(|file| file.inodes.swap(1, 2), StateError::InodeOrder { inode: 2, previous: 3 });
+    refused(|file| file.next_inode = 9, StateError::NextInode { next: 9, last: 9 });
+}
+
+#[test]
+fn where_numbers_run_out_nothing_new_can_be_made_and_the_rest_goes_on() {
+    let mut file = forged();
+    file.next_inode = i64::MAX.unsigned_abs() - 1;
+    let mut files = read(&file.written(), Quota::default(), 8).unwrap();
+    assert_eq!(files.mkdir_at(AT_FDCWD, b"x", 0o755), Ok(()));
+    assert_eq!(files.mkdir_at(AT_FDCWD, b"y", 0o755), Err(Errno::NOSPC));
+    assert_eq!(files.unlink_at(AT_FDCWD, b"x", AT_REMOVEDIR), Ok(()));
+    assert_eq!(again(&files).tree, files.tree);
+
+    let mut file = forged();
+    let Node::Directory { next_position, .. } = &mut file.inodes[1].node else { panic!() };
+    *next_position = i64::MAX.unsigned_abs() - 1;
+    let mut files = read(&file.written(), Quota::default(), 8).unwrap();
+    assert_eq!(files.mkdir_at(AT_FDCWD, b"x", 0o755), Ok(()));
+    assert_eq!(files.list(5).unwrap().last().map(|entry| (entry.name, entry.next)), Some((&b"x"[..], i64::MAX)));
+    assert_eq!(files.mkdir_at(AT_FDCWD, b"y", 0o755), Err(Errno::NOSPC));
+    assert_eq!(again(&files).tree, files.tree);
+}
+
+#[test]
+fn names_are_what_a_walk_can_look_up() {
+    let long = "x".repeat(256);
+    for name in ["", ".", "..", "a/b", "/", "a\0", &long] {
+        let change = |file: &mut Forged| file.names(1)[0].2 = name.into();
+        let shown = name.get(..255).unwrap_or(name).to_owned();
+        refused(change, StateError::FileName { directory: 2, name: shown });
+    }
+    refused(|file| file.names(ROOT)[1].2 = b"d".to_vec(), StateError::NameTwice { directory: 1, name: "d".into() });
+}
+
+#[test]
+fn names_have_positions_that_were_given_out_once() {
+    let position = |position, least| StateError::Position { directory: 1, position, least, next: 10 };
+    refused(|file| file.names(ROOT)[0].0 = 1, position(1, 2));
+    refused(|file| file.names(ROOT)[1].0 = 2, position(2, 3));
+    refused(|file| file.names(ROOT)[2].0 = 10, position(10, 4));
+    let change =
+        |file: &mut Forged| file.inodes[5].node = Node::Directory { parent: 2, next_position: 1, names: vec![] };
+    refused(change, StateError::Position { directory: 8, position: 1, least: 2, next: 2 });
+}
+
+#[test]
+fn every_inode_with_a_name_has_one_and_it_is_there() {
+    refused(|file| file.names(1)[0].1 = 7, StateError::Dangling { directory: 2, inode: 7 });
+    refused(|file| file.names(ROOT)[1].1 = 3, StateError::SecondName { directory: 2, inode: 3 });
+    refused(|file| file.names(1)[0].1 = 1, StateError::SecondName { directory: 2, inode: 1 });
+    refused(|file| file.names(1)[0].1 = 2, StateError::SecondName { directory: 2, inode: 2 });
+}
+
+#[test]
+fn a_directorys_parent_is_where_its_name_is() {
+    refused(|file| *file.parent(1) = 8, StateError::Parent { directory: 2, parent: 8, named_in: 1 });
+}
+
+#[test]
+fn what_the_root_does_not_lead_to_is_empty_and_held() {
+    refused(|file| file.names(6).push((2, 3, b"x".to_vec())), StateError::CutOffNotEmpty { directory: 9 });
+    refused(|file| file.descriptors.truncate(4), StateError::Leaked { inode: 8 });
+    refused(|file| *file.parent(6) = 2, StateError::Leaked { inode: 8 });
+    // Nothing can hold a symlink.
+    refused(|file| drop(file.names(ROOT).remove(1)), StateError::Leaked { inode: 4 });
+}
+
+#[test]
+fn two_directories_that_name_each_other_are_not_in_the_tree() {
+    let change = |file: &mut Forged| {
+        *file.parent(5) = 9;
+        file.names(5).push((2, 9, b"x".to_vec()));
+        file.names(6).push((2, 8, b"y".to_vec()));
+    };
+    refused(change, StateError::CutOffNotEmpty { directory: 8 });
+}
+
+#[test]
+fn the_way_up_from_a_directory_without_a_name_leads_to_the_tree() {
+    refused(|file| *file.parent(5) = 9, StateError::CutOffParent { directory: 8, parent: 9 });
+    refused(|file| *file.parent(6) = 9, StateError::CutOffParent { directory: 9, parent: 9 });
+    refused(|file| *file.parent(6) = 3, StateError::CutOffParent { directory: 9, parent: 3 });
+    refused(|file| *file.parent(6) = 7, StateError::CutOffParent { directory: 9, parent: 7 });
+}
+
+#[test]
+fn symlinks_lead_somewhere() {
+    for target in [&b""[..], b"a\0b", &[b'x'; 4096]] {
+        let mut file = forged();
+        file.inodes[3].node = Node::Symlink(target.to_vec());
+        let expected = StateError::Target { inode: 4, length: target.len() };
+        assert_eq!(read(&file.written(), Quota::default(), 8), Err(expected));
+    }
+}
+
+#[test]
+fn the_account_is_what_is_counted() {
+    refused(|file| file.bytes = Some(6), StateError::Account { stored: 6, counted: 7 });
+    refused(|file| file.bytes = Some(8), StateError::Account { stored: 8, counted: 7 });
+    // No more is read than was announced.
+    refused(|file| file.bytes = Some(3), StateError::Account { stored: 3, counted: 4 });
+    refused(|file| file.bytes = Some(513), StateError::FileBytes { needed: 513, quota: 512 });
+}
+
+#[test]
+fn the_current_directory_is_one() {
+    for inode in [3, 7] {
+        refused(|file| file.current = inode, StateError::CurrentDirectory { inode });
+    }
+}
+
+#[test]
+fn descriptors_are_in_order_and_below_the_limit() {
+    refused(|file| file.descriptors[1].number = 0, StateError::DescriptorOrder { descriptor: 0, previous: 0 });
+    refused(|file| file.descriptors[2].number = 2, StateError::DescriptorOrder { descriptor: 2, previous: 3 });
+    for descriptor in [8, 1 << 16, u32::MAX] {
+        refused(|file| file.descriptors[4].number = descriptor, StateError::OpenFiles { descriptor, limit: 8 });
+    }
+}
+
+#[test]
+fn descriptions_are_numbered_as_descriptors_come_to_them() {
+    let change = |file: &mut Forged| file.descriptors[1].description = 2;
+    refused(change, StateError::Description { descriptor: 3, description: 2, known: 1 });
+    let change = |file: &mut Forged| file.descriptors[2].description = u32::MAX;
+    refused(change, StateError::Description { descriptor: 4, description: u32::MAX, known: 2 });
+}
+
+#[test]
+fn what_is_open_is_there_and_can_be_opened() {
+    for inode in [4, 7] {
+        refused(|file| file.description(1).inode = inode, StateError::OpenInode { descriptor: 3, inode });
+    }
+}
+
+#[test]
+fn a_stream_is_open_once() {
+    refused(
+        |file| *file.description(1) = Description { object: 0, inode: 0, status: 0, offset: 0 },
+        StateError::StreamTwice { descriptor: 3 },
+    );
+}
+
+#[test]
+fn a_status_is_one_that_open_and_fcntl_leave() {
+    let status = |descriptor, status| StateError::Status { descriptor, status };
+    refused(|file| file.description(0).status = 1, status(0, 1));
+    refused(|file| file.description(0).status = O_LARGEFILE, status(0, O_LARGEFILE));
+    for (object, wrong) in [(1, 0), (1, O_RDWR), (2, O_WRONLY | O_LARGEFILE)] {
+        let change =
+            |file: &mut Forged| *file.description(0) = Description { object, inode: 0, status: wrong, offset: 0 };
+        refused(change, status(0, wrong));
+    }
+    for wrong in
+        [0, O_RDWR, O_LARGEFILE | O_DIRECTORY, O_LARGEFILE | O_CREAT, O_LARGEFILE | O_PATH, 1 << 31 | O_LARGEFILE]
+    {
+        refused(|file| file.description(1).status = wrong, status(3, wrong));
+    }
+    for wrong in [O_LARGEFILE | O_WRONLY, O_LARGEFILE | O_RDWR | O_DIRECTORY, O_LARGEFILE | 3] {
+        refused(|file| file.description(3).status = wrong, status(5, wrong));
+    }
+}
+
+#[test]
+fn streams_and_devices_have_no_offset() {
+    refused(|file| file.description(0).offset = 1, StateError::Offset { descriptor: 0, offset: 1 });
+    let device = Description { object: 3, inode: 5, status: O_LARGEFILE, offset: 7 };
+    refused(|file| *file.description(1) = device, StateError::Offset { descriptor: 3, offset: 7 });
+}

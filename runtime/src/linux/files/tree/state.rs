@@ -1,0 +1,205 @@
+//! The tree as bytes: its inodes in ascending order.
+//!
+//! Which inodes have names is not in the file but found out by walking from the root. That is also what rules out circles: an inode is
+//! reached once or the file is refused, and what is not reached must be held by something that is open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Inode, InodeId, Node, Quota, Tree};
+use crate::linux::files::abi::{PATH_BYTES, S_IALLUGO};
+use crate::linux::files::directory::Directory;
+use crate::linux::files::inode::Device;
+use crate::linux::state::StateError;
+use crate::wire::{Reader, WireError, Writer};
+
+const FILE: u8 = 0;
+const DIRECTORY: u8 = 1;
+const SYMLINK: u8 = 2;
+const DEVICE: u8 = 3;
+
+/// Number, kind, permissions, and a device's one byte.
+const INODE_BYTES: u64 = 14;
+
+impl Tree {
+    pub(in crate::linux::files) fn encode(&self, writer: &mut Writer) {
+        writer.count(self.bytes);
+        writer.u64(self.next_inode.number());
+        writer.count(self.inodes.len());
+        for (id, inode) in &self.inodes {
+            writer.u64(id.number());
+            writer.u8(match inode.node {
+                Node::File(_) => FILE,
+                Node::Directory(_) => DIRECTORY,
+                Node::Symlink(_) => SYMLINK,
+                Node::Device(_) => DEVICE,
+            });
+            writer.u32(inode.permissions);
+            match &inode.node {
+                Node::File(contents) => writer.bytes(contents),
+                Node::Directory(directory) => directory.encode(writer),
+                Node::Symlink(target) => writer.bytes(target),
+                Node::Device(device) => writer.u8(match device {
+                    Device::Null => 0,
+                    Device::Zero => 1,
+                    Device::Random => 2,
+                }),
+            }
+        }
+    }
+
+    /// Reads a tree. Whether what has no name is held is left to [`check_held`](Self::check_held).
+    pub(in crate::linux::files) fn decode(reader: &mut Reader<'_>, quota: Quota) -> Result<Self, StateError> {
+        let stored = reader.u64("bytes in files")?;
+        if stored > quota.bytes as u64 {
+            return Err(StateError::FileBytes { needed: stored, quota: quota.bytes as u64 });
+        }
+        let next_inode = InodeId::read(reader, "next inode")?;
+        let count = reader.count("inodes", INODE_BYTES)?;
+        // The root is there whatever the quota says.
+        if count > quota.inodes.max(1) as u64 {
+            return Err(StateError::FileCount { needed: count, quota: quota.inodes as u64 });
+        }
+        let mut tree = Self { next_inode, inodes: BTreeMap::new(), ..Self::bare(quota) };
+        let mut counted = 0;
+        let mut previous = InodeId::FIRST;
+        for _ in 0..count {
+            let id = InodeId::read(reader, "inode")?;
+            if id <= previous {
+                return Err(StateError::InodeOrder { inode: id.number(), previous: previous.number() });
+            }
+            previous = id;
+            let inode = decode_inode(reader, id)?;
+            counted += bytes(&inode.node);
+            if counted > stored {
+                return Err(StateError::Account { stored, counted });
+            }
+            tree.inodes.insert(id, inode);
+        }
+        if counted != stored {
+            return Err(StateError::Account { stored, counted });
+        }
+        if next_inode <= previous {
+            return Err(StateError::NextInode { next: next_inode.number(), last: previous.number() });
+        }
+        tree.bytes = usize::try_from(counted).unwrap_or(usize::MAX);
+        tree.find_linked()?;
+        tree.find_cut_off()?;
+        Ok(tree)
+    }
+
+    /// Walks from the root and takes note of what is reached.
+    fn find_linked(&mut self) -> Result<(), StateError> {
+        match self.inodes.get_mut(&InodeId::ROOT) {
+            Some(Inode { node: Node::Directory(root), linked, .. }) if root.parent() == InodeId::ROOT => *linked = true,
+            _ => return Err(StateError::Root),
+        }
+        let mut unread = vec![InodeId::ROOT];
+        while let Some(id) = unread.pop() {
+            let directory = id.number();
+            let children: Vec<_> =
+                self.directory(id).iter().flat_map(|names| names.names_from(0)).map(|(.., child)| child).collect();
+            let mut subdirectories = 0;
+            for child in children {
+                let inode = child.number();
+                let found = self.inodes.get_mut(&child).ok_or(StateError::Dangling { directory, inode })?;
+                if std::mem::replace(&mut found.linked, true) {
+                    return Err(StateError::SecondName { directory, inode });
+                }
+                if let Node::Directory(names) = &found.node {
+                    if names.parent() != id {
+                        let parent = names.parent().number();
+                        return Err(StateError::Parent { directory: inode, parent, named_in: directory });
+                    }
+                    subdirectories += 1;
+                    unread.push(child);
+                }
+            }
+            if let Ok(names) = self.directory_mut(id) {
+                names.set_subdirectories(subdirectories);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of the directories that were not reached. They are empty, and their `..` leads to a directory.
+    fn find_cut_off(&mut self) -> Result<(), StateError> {
+        for (&id, inode) in &self.inodes {
+            let Node::Directory(names) = &inode.node else { continue };
+            if inode.linked {
+                continue;
+            }
+            if !names.is_empty() {
+                return Err(StateError::CutOffNotEmpty { directory: id.number() });
+            }
+            if self.directory(names.parent()).is_err() {
+                return Err(StateError::CutOffParent { directory: id.number(), parent: names.parent().number() });
+            }
+            self.cut_off.insert((names.parent(), id));
+        }
+        Ok(())
+    }
+
+    /// Checks that the inodes without a name are those that `holders`, and the `..` of such, lead to.
+    pub(in crate::linux::files) fn check_held(&self, holders: impl Iterator<Item = InodeId>) -> Result<(), StateError> {
+        let mut held = BTreeSet::new();
+        for mut at in holders {
+            // From one without a name up to one with a name, or to one that an earlier walk came by.
+            let mut walk = BTreeSet::new();
+            while let Some(Inode { node, linked: false, .. }) = self.inodes.get(&at)
+                && !held.contains(&at)
+            {
+                walk.insert(at);
+                let Node::Directory(names) = node else { break };
+                if walk.contains(&names.parent()) {
+                    let (directory, parent) = (at.number(), names.parent().number());
+                    return Err(StateError::CutOffParent { directory, parent });
+                }
+                at = names.parent();
+            }
+            held.append(&mut walk);
+        }
+        match self.inodes.iter().find(|(id, inode)| !inode.linked && !held.contains(id)) {
+            Some((id, _)) => Err(StateError::Leaked { inode: id.number() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An inode that nothing is known to lead to yet.
+fn decode_inode(reader: &mut Reader<'_>, id: InodeId) -> Result<Inode, StateError> {
+    let kind = reader.u8_up_to("kind of an inode", DEVICE)?;
+    let permissions = reader.u32_up_to("permissions of an inode", S_IALLUGO)?;
+    let node = match kind {
+        FILE => Node::File(Arc::new(reader.bytes("contents of a file")?.to_vec())),
+        DIRECTORY => Node::Directory(Arc::new(Directory::decode(reader, id)?)),
+        SYMLINK => Node::Symlink(target(reader, id)?.into()),
+        _ => Node::Device(device(reader)?),
+    };
+    Ok(Inode { node, permissions, linked: false })
+}
+
+fn target<'a>(reader: &mut Reader<'a>, id: InodeId) -> Result<&'a [u8], StateError> {
+    let target = reader.bytes("target of a symlink")?;
+    if (1..=PATH_BYTES).contains(&target.len()) && !target.contains(&0) {
+        Ok(target)
+    } else {
+        Err(StateError::Target { inode: id.number(), length: target.len() })
+    }
+}
+
+fn device(reader: &mut Reader<'_>) -> Result<Device, WireError> {
+    Ok(match reader.u8_up_to("device", 2)? {
+        0 => Device::Null,
+        1 => Device::Zero,
+        _ => Device::Random,
+    })
+}
+
+/// Bytes that count against the quota, a directory's names included.
+fn bytes(node: &Node) -> u64 {
+    match node {
+        Node::Directory(names) => names.name_bytes(),
+        _ => node.bytes() as u64,
+    }
+}

@@ -1,0 +1,66 @@
+//! A process as bytes and back: the personality's part of a snapshot file. `docs/snapshot-format.md` tells it byte by byte.
+//!
+//! Each part is written and read beside the type that it belongs to (`areas/state.rs`, `files/tree/state.rs` …), for what is private there
+//! stays private. Reading checks everything that the running code takes for granted and no program can break by itself. What can be
+//! derived is not in the file, so that it cannot be wrong there; and what is accepted is written again as the same bytes.
+//!
+//! Not in the file: statistics (a process that was read has made no calls) and limits, which are the loader's.
+//! Not checked here: that the areas and the machine's pages agree. Whoever reads both compares them.
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+use ampoule_kernel::layout::{PAGE_SIZE, USER_END};
+
+pub use self::error::StateError;
+use super::Process;
+use super::counts::Counts;
+use super::files::{Files, Quota};
+use super::memory::Memory;
+use super::signals::Signals;
+use super::sources::Supply;
+use crate::wire::{Reader, Writer};
+
+impl Process {
+    /// Appends the process. Equal processes are equal bytes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot file calls it"))]
+    pub(crate) fn encode(&self, writer: &mut Writer) {
+        writer.bytes(&self.name);
+        writer.u64(self.bias);
+        writer.flag(self.waited);
+        self.memory.encode(writer);
+        self.files.encode(writer);
+        self.signals.encode(writer);
+        self.supply.encode(writer);
+    }
+
+    /// Reads a process, which from now on lives within these limits.
+    ///
+    /// # Errors
+    /// [`StateError`] for what [`encode`](Self::encode) does not write, and for a process that needs more than the limits grant.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot file calls it"))]
+    pub(crate) fn decode(reader: &mut Reader<'_>, quota: Quota, open_files: u16) -> Result<Self, StateError> {
+        let name = reader.bytes("program name")?;
+        if let Err(error) = std::str::from_utf8(name) {
+            return Err(StateError::Name { valid: error.valid_up_to() });
+        }
+        let bias = reader.u64("bias")?;
+        if !bias.is_multiple_of(PAGE_SIZE) || bias >= USER_END {
+            return Err(StateError::Bias { bias });
+        }
+        let waited = reader.flag("waited")?;
+        Ok(Self {
+            memory: Memory::decode(reader)?,
+            files: Files::decode(reader, quota, open_files)?,
+            signals: Signals::decode(reader)?,
+            supply: Supply::decode(reader)?,
+            counts: Counts::new(),
+            name: name.to_vec(),
+            executable: super::executable(name),
+            open_files,
+            bias,
+            waited,
+        })
+    }
+}
