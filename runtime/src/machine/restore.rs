@@ -23,7 +23,7 @@ use super::paging::SavedTables;
 use super::{FIXED_FLAGS, Machine, TRAP_FLAG, arena};
 use crate::vm::dirty::Habit;
 use crate::vm::error::HostError;
-use crate::vm::memory::PAGE_BYTES;
+use crate::vm::memory::{PAGE_BYTES, ZEROS};
 use crate::vm::vcpu::{Registers, Segment, XSAVE_BYTES};
 
 /// Where the `syscall` of the user image's trampoline returns to: a jump to R8.
@@ -132,8 +132,7 @@ impl Machine {
             at = word + 1;
             for page in ones(bits) {
                 self.shell.memory.read(address(word, page), &mut content)?;
-                let before = self.base.page(word, page);
-                if before.map_or_else(|| content.iter().all(|&byte| byte == 0), |before| *before == content) {
+                if content == *self.base.page(word, page).unwrap_or(&ZEROS) {
                     continue;
                 }
                 image.set(word, page, Some(Arc::new(PageContent(content))));
@@ -209,8 +208,7 @@ impl Machine {
                 let mut differs = true;
                 if habit == Habit::Compare {
                     shell.memory.read(address(word, page), &mut content)?;
-                    let before = base.page(word, page);
-                    differs = before.map_or_else(|| content.iter().any(|&byte| byte != 0), |page| *page != content);
+                    differs = content != *base.page(word, page).unwrap_or(&ZEROS);
                 }
                 shell.memory.put_back(address(word, page), image.page(word, page))?;
                 shell.dirty.found(word, bit, habit, differs);

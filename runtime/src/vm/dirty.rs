@@ -8,9 +8,11 @@
 //! ```text
 //!             in the log               still in the log: compared
 //! protected ─────────────► seen once ─────────────────────────────► equal: cleared, protected again
-//!                              ▲                                  └─► different: kept, copied back without a look
-//!                              └──────── every now and then ─────────────┘
+//!     ▲                        ▲   └─ it was cleared before ──┐    └─► different ─┐
+//!     └─ forgotten             │                              └───────────────────┴─► kept, copied back without a look
+//!                              └──────── every now and then ──────────────────────────┘
 //! ```
+//! A page that is equal may have been written all the same, with what it held before: one that is caught again soon is kept.
 
 use std::os::fd::AsRawFd;
 
@@ -27,6 +29,8 @@ const KVM_CLEAR_DIRTY_LOG: libc::c_ulong = 0xc018_aec0;
 
 /// Looks at the log between two times that pages which are kept are compared again.
 const REVIEW_EVERY: u32 = 256;
+/// Looks between two times that it is forgotten which pages were cleared: one that is caught again before is written all the time.
+const FORGET_EVERY: u32 = 8;
 
 /// What becomes of a page that the log names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(crate) struct DirtyPages {
     seen: Vec<u64>,
     /// Different at every look.
     kept: Vec<u64>,
+    /// Protected again once, because it was equal.
+    cleared: Vec<u64>,
     /// To be protected again.
     clear: Vec<u64>,
     any_clear: bool,
@@ -61,7 +67,16 @@ impl DirtyPages {
         // KVM reads and writes whole words; a slot whose size no `usize` holds could not be mapped.
         let words = usize::try_from(pages.div_ceil(64)).unwrap_or(0);
         let none = || vec![0; words];
-        Self { log: none(), all: none(), seen: none(), kept: none(), clear: none(), any_clear: false, looks: 0 }
+        Self {
+            log: none(),
+            all: none(),
+            seen: none(),
+            kept: none(),
+            cleared: none(),
+            clear: none(),
+            any_clear: false,
+            looks: 0,
+        }
     }
 
     /// Takes together what KVM's log has, where there is a VM, and what the host wrote.
@@ -88,6 +103,9 @@ impl DirtyPages {
             for (seen, kept) in self.seen.iter_mut().zip(&mut self.kept) {
                 *seen |= std::mem::take(kept);
             }
+        }
+        if self.looks.is_multiple_of(FORGET_EVERY) {
+            self.cleared.fill(0);
         }
         Ok(())
     }
@@ -117,12 +135,14 @@ impl DirtyPages {
 
     /// Tells what [`habit`](Self::habit) left open: whether the page differs.
     pub(crate) fn found(&mut self, word: usize, bit: u64, habit: Habit, differs: bool) {
-        let (Some(log), Some(seen), Some(kept), Some(clear)) =
-            (self.log.get(word), self.seen.get_mut(word), self.kept.get_mut(word), self.clear.get_mut(word))
+        let (Some(log), Some(seen), Some(kept)) =
+            (self.log.get(word), self.seen.get_mut(word), self.kept.get_mut(word))
         else {
             return;
         };
+        let (Some(cleared), Some(clear)) = (self.cleared.get_mut(word), self.clear.get_mut(word)) else { return };
         match habit {
+            Habit::New if *cleared & log & bit != 0 => *kept |= bit,
             Habit::New => *seen |= bit & log,
             Habit::Compare if differs => {
                 *seen &= !bit;
@@ -131,6 +151,7 @@ impl DirtyPages {
             Habit::Compare => {
                 *seen &= !bit;
                 *clear |= bit;
+                *cleared |= bit;
                 self.any_clear = true;
             }
             Habit::Kept => {}
@@ -181,6 +202,16 @@ mod tests {
         }
         assert_eq!((pages.habit(0, 1), pages.habit(0, 2)), (Habit::Kept, Habit::New));
         assert_eq!((pages.clear[0], pages.any_clear), (2, true));
+    }
+
+    #[test]
+    fn a_page_that_is_written_with_what_it_held_is_protected_once() {
+        let mut pages = DirtyPages::new(64);
+        for habit in [Habit::New, Habit::Compare, Habit::New, Habit::Kept, Habit::Kept] {
+            logged(&mut pages, 1);
+            assert_eq!(pages.habit(0, 1), habit);
+            pages.found(0, 1, habit, false);
+        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ use super::shared::RegionMemory;
 pub(crate) const PAGE_BYTES: usize = 4096;
 const _: () = assert!(PAGE_BYTES as u64 == layout::PAGE_SIZE, "the page size changed");
 
-static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+/// A page that nobody wrote.
+pub(crate) static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
 /// How large a guest's memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
