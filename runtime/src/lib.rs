@@ -36,7 +36,7 @@
 //! `ampoule_guest::Schema`: it is the same trait.
 //!
 //! Imports inside the crate point one way: `vm` (the only place with `unsafe` and the only one that talks to KVM) ← `program` ←
-//! `machine` ← `linux` ← `sandbox` ← `command`, `snapshot`.
+//! `machine` ← `linux` ← `sandbox` ← `command`, `snapshot` ← `pool`.
 #![deny(unsafe_code)]
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -50,8 +50,10 @@ mod error;
 mod limits;
 mod linux;
 mod machine;
+mod pool;
 mod program;
 mod sandbox;
+mod shard;
 mod signal;
 mod snapshot;
 mod stats;
@@ -77,6 +79,7 @@ pub use machine::boot::{Doorbell, Gate};
 pub use machine::floors::{Floor, Floors};
 pub use machine::probe::{HostProbe, ProbeStep};
 pub use machine::shells::{idle_machines, set_max_idle_machines};
+pub use pool::{Pool, PoolBuilder, PoolError, PoolStats, Pooled};
 pub use program::{
     AbiVersion, ElfField, ElfPart, Function, FunctionKind, Incompatibility, Incompatible, Interface, InterfaceError,
     Kind, NotePlace, Program, ProgramError, ProgramOptions, Protection, Segment, SegmentFault, Signature,

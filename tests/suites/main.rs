@@ -26,6 +26,7 @@ mod live_hostile;
 mod live_threads;
 mod logs;
 mod memory;
+mod pools;
 mod regions;
 mod resume;
 mod sandbox_states;

@@ -10,7 +10,6 @@
 //! A machine is cleaned by the restore that begins its next use, never by trust in its last one. Threads have a shard each as far as there
 //! are enough, so that two do not meet on one lock; entering a vCPU from the thread that it ran on last is also what is quickest.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +21,7 @@ use super::boot::Doorbell;
 use super::probe::HostProbe;
 use super::restore::MachineState;
 use super::shared::NoRoom;
+use crate::shard;
 use crate::vm::device::Device;
 use crate::vm::error::HostError;
 use crate::vm::shared::RegionMemory;
@@ -40,7 +40,6 @@ static STORE: Store = Store {
     idle: AtomicUsize::new(0),
     idle_pages: AtomicUsize::new(0),
     max_idle: AtomicUsize::new(DEFAULT_MAX_IDLE),
-    next_shard: AtomicUsize::new(0),
 };
 
 struct Store {
@@ -48,7 +47,6 @@ struct Store {
     idle: AtomicUsize,
     idle_pages: AtomicUsize,
     max_idle: AtomicUsize,
-    next_shard: AtomicUsize,
 }
 
 /// An idle machine.
@@ -160,7 +158,7 @@ pub(crate) fn give(machine: Machine, fittings: Fittings) {
     let idle_pages = STORE.idle_pages.fetch_add(pages, Ordering::Relaxed);
     let kept = Kept { machine, fittings, pages };
     let has_room = idle < max && idle_pages.saturating_add(pages) <= MAX_IDLE_PAGES;
-    let Some(shard) = STORE.shards.get(own_shard()) else { return };
+    let Some(shard) = STORE.shards.get(shard::own(SHARDS)) else { return };
     let destroyed = {
         let mut shard = shard.lock();
         if has_room {
@@ -190,11 +188,10 @@ impl Store {
         if tests::ONLY_NEW.get() {
             return None;
         }
-        let own = own_shard();
-        let kept = self.shards.get(own).and_then(|shard| pick(&mut shard.lock(), fittings, family)).or_else(|| {
-            let others = (0..SHARDS).map(|step| (own + step) % SHARDS).filter_map(|index| self.shards.get(index));
-            others.skip(1).find_map(|shard| pick(&mut *shard.try_lock()?, fittings, family))
-        })?;
+        let mut shards = shard::order(SHARDS).filter_map(|index| self.shards.get(index));
+        let own = shards.next()?;
+        let own = pick(&mut own.lock(), fittings, family);
+        let kept = own.or_else(|| shards.find_map(|shard| pick(&mut *shard.try_lock()?, fittings, family)))?;
         self.leaves(&kept);
         kept.machine.can_be_lent().then_some(kept.machine)
     }
@@ -215,23 +212,10 @@ fn pick(shard: &mut Vec<Kept>, fittings: &Fittings, family: u64) -> Option<Kept>
     Some(shard.swap_remove(at))
 }
 
-/// This thread's shard.
-fn own_shard() -> usize {
-    thread_local! {
-        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    OWN.try_with(|own| {
-        own.get().unwrap_or_else(|| {
-            let next = STORE.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            own.set(Some(next));
-            next
-        })
-    })
-    .unwrap_or(0)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     thread_local! {

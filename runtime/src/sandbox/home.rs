@@ -15,6 +15,7 @@ use super::error::ProtocolError;
 use super::imports::Import;
 use super::saved::Saved;
 use super::session::Used;
+use crate::linux::streams::SharedTail;
 use crate::machine::shells;
 use crate::stats::Stats;
 use crate::vm::error::HostError;
@@ -86,6 +87,21 @@ impl<T> Home<T> {
         let told = if is_twin { core.begin_life() } else { core.tell_life() };
         self.0 = Place::Awake(core);
         told
+    }
+
+    /// Takes the guest out, wherever it is.
+    pub(crate) fn move_out(&mut self) -> Self {
+        Self(std::mem::replace(&mut self.0, Place::Gone))
+    }
+
+    /// The end of its stderr.
+    pub(crate) fn tail(&self) -> SharedTail {
+        let streams = match &self.0 {
+            Place::Awake(core) => &core.streams,
+            Place::Parked(parked) => &parked.outside.streams,
+            Place::Gone => return SharedTail::default(),
+        };
+        streams.tail.clone().unwrap_or_default()
     }
 
     /// What the last call did and what it cost.

@@ -18,9 +18,11 @@ pub use spawn::SpawnBuilder;
 use crate::program::Program;
 use crate::sandbox::State;
 use crate::sandbox::error::SandboxError;
+use crate::sandbox::home::Home;
 use crate::sandbox::imports::Imports;
 use crate::sandbox::instance::Sandbox;
 use crate::sandbox::saved::Saved;
+use crate::sandbox::session::{Session, Used};
 
 /// The state of a sandbox's guest at one moment: it waits for a call, or a limit stopped it in the middle of one.
 ///
@@ -86,6 +88,28 @@ impl Snapshot {
         self.builder(imports).build(data)
     }
 
+    /// A guest in this state, without anybody's data.
+    pub(crate) fn home<T>(&self, imports: &Imports<T>) -> Result<Home<T>, SandboxError> {
+        self.builder(imports).home()
+    }
+
+    /// A sandbox of such a guest.
+    pub(crate) fn inhabit<T>(&self, home: Home<T>, data: T) -> Sandbox<T> {
+        let tail = home.tail();
+        let session = Session::new(&self.0.program, data, tail, Used::default(), self.0.position.clone());
+        Sandbox { home, session }
+    }
+
+    /// Makes a guest what this says. After an error nothing is known of it.
+    pub(crate) fn restore_home<T>(&self, home: &mut Home<T>) -> Result<(), SnapshotError> {
+        if let Some(parked) = home.if_parked() {
+            parked.become_twin(&self.0)?;
+            return Ok(());
+        }
+        home.core()?.restore(&self.0)?;
+        Ok(())
+    }
+
     /// The same with streams, events and a log of one's own.
     #[must_use]
     pub fn builder<T>(&self, imports: &Imports<T>) -> SpawnBuilder<T> {
@@ -139,12 +163,10 @@ impl<T> Sandbox<T> {
                 snapshot: saved.program.name().to_owned(),
             });
         }
-        if let Some(parked) = self.home.if_parked() {
-            parked.become_twin(saved)?;
-        } else {
+        if self.home.is_awake() {
             self.session.poison();
-            self.home.core()?.restore(saved)?;
         }
+        snapshot.restore_home(&mut self.home)?;
         self.session.set_position(&saved.position);
         Ok(())
     }

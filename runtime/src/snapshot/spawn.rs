@@ -10,7 +10,6 @@ use crate::sandbox::home::{Home, Parked};
 use crate::sandbox::imports::Imports;
 use crate::sandbox::instance::Sandbox;
 use crate::sandbox::log::{LogLevel, LogRecord, LogSink};
-use crate::sandbox::session::{Session, Used};
 use crate::stats::Stats;
 use crate::stdio::Stdio;
 
@@ -86,7 +85,13 @@ impl<T> SpawnBuilder<T> {
     ///
     /// # Errors
     /// [`SandboxError`] if program and imports do not fit.
-    pub fn build(mut self, data: T) -> Result<Sandbox<T>, SandboxError> {
+    pub fn build(self, data: T) -> Result<Sandbox<T>, SandboxError> {
+        let snapshot = self.snapshot.clone();
+        Ok(snapshot.inhabit(self.home()?, data))
+    }
+
+    /// Makes the guest alone, which nobody has data for yet.
+    pub(crate) fn home(mut self) -> Result<Home<T>, SandboxError> {
         let saved = self.snapshot.0;
         check_imports(&saved.program, &self.imports)?;
         let bound = match &saved.channel.table {
@@ -94,13 +99,11 @@ impl<T> SpawnBuilder<T> {
             None => Vec::new(),
         };
         let (_, mut streams) = self.command.prepare_sandbox()?;
-        let tail = streams.keep_tail();
+        streams.keep_tail();
         // Events that nobody listens to go nowhere.
         let events =
             self.events.or_else(|| saved.channel.events.map(|(capacity, overflow)| queue(capacity, overflow).0));
         let outside = Outside { streams, imports: self.imports, events, log: self.log };
-        let session = Session::new(&saved.program, data, tail, Used::default(), saved.position.clone());
-        let home = Home::parked(Parked { saved, outside, bound, life: None, stats: Stats::default() });
-        Ok(Sandbox { home, session })
+        Ok(Home::parked(Parked { saved, outside, bound, life: None, stats: Stats::default() }))
     }
 }

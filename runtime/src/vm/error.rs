@@ -40,6 +40,14 @@ pub enum HostError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// This process has as many descriptors open as it may have.
+    #[error("{call} failed: all {limit} descriptors of this process are in use; {OUT_OF_DESCRIPTORS}")]
+    OutOfDescriptors {
+        /// The call that needed one more.
+        call: HostCall,
+        /// `RLIMIT_NOFILE`, the soft limit.
+        limit: u64,
+    },
     /// Running the boot probe's tiny guests showed no way to enter and leave CPL3.
     #[error("no system-call gate works on this KVM: {reason}; `ampoule doctor` shows each step")]
     NoGate {
@@ -127,7 +135,6 @@ fn advice(source: &io::Error) -> &'static str {
 
 fn call_advice(call: HostCall, source: &io::Error) -> &'static str {
     match (call, source.raw_os_error()) {
-        (_, Some(libc::EMFILE)) => OUT_OF_DESCRIPTORS,
         (_, Some(libc::ENFILE)) => "raise fs.file-max: the whole system is out of descriptors",
         (_, Some(libc::ENOMEM)) => "run fewer sandboxes or smaller ones",
         (HostCall::TimerCreate, Some(libc::EAGAIN)) => "raise `ulimit -i`",

@@ -118,7 +118,13 @@ impl fmt::Display for HostCall {
 
 /// Makes one kernel call and names its failure.
 pub(super) fn call<T, E: Into<io::Error>>(what: HostCall, make: impl FnOnce() -> Result<T, E>) -> Result<T, HostError> {
-    raw(what, || make().map_err(Into::into)).map_err(|source| HostError::Call { call: what, source })
+    raw(what, || make().map_err(Into::into)).map_err(|source| match source.raw_os_error() {
+        Some(libc::EMFILE) => {
+            let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+            HostError::OutOfDescriptors { call: what, limit }
+        }
+        _ => HostError::Call { call: what, source },
+    })
 }
 
 /// As [`call`], for a caller to whom some errno is not a failure.
@@ -164,5 +170,19 @@ pub(crate) mod fault {
             seen.len() - 1
         });
         (index == nth).then_some(errno)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_out_of_descriptors_says_how_many_there_are() {
+        let full = || Err::<(), _>(io::Error::from_raw_os_error(libc::EMFILE));
+        let error = call(HostCall::CreateVm, full).unwrap_err();
+        let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap();
+        assert!(matches!(error, HostError::OutOfDescriptors { call: HostCall::CreateVm, limit } if limit == allowed));
+        assert!(error.to_string().contains(&format!("all {allowed} descriptors")), "{error}");
     }
 }
