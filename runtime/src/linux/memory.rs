@@ -15,10 +15,12 @@ use super::Kernel;
 use super::areas::{self, Areas, Attributes, Purpose};
 use super::reply::{Refusal, Reply, refused};
 use crate::end::{End, Limit};
+use crate::machine::Machine;
 use crate::machine::load::Loaded;
 use crate::machine::paging::Access;
 use crate::machine::space::OutOfMemory;
 use crate::trap::Place;
+use crate::vm::watch::Watch;
 
 /// Where the stack ends: a little below the end of the payload's half.
 pub(crate) const STACK_TOP: u64 = USER_END - 16 * PAGE_SIZE;
@@ -122,13 +124,17 @@ fn access(protection: u64) -> Access {
     }
 }
 
-impl Kernel<'_> {
-    /// Gives the top of the stack its frames.
-    pub(crate) fn prepare_stack(&mut self, bytes: u64) -> Result<Result<(), OutOfMemory>, Refusal> {
-        let start = STACK_TOP - (bytes + STACK_PREFILL).next_multiple_of(PAGE_SIZE).min(STACK_BYTES);
-        Ok(self.machine.populate(start..STACK_TOP, Access::READ_WRITE, self.watch)?)
-    }
+/// Gives the top of the stack its frames: for what a program starts with, and some more.
+pub(crate) fn prepare_stack(
+    machine: &mut Machine,
+    bytes: u64,
+    watch: &mut Watch,
+) -> Result<Result<(), OutOfMemory>, Refusal> {
+    let start = STACK_TOP - (bytes + STACK_PREFILL).next_multiple_of(PAGE_SIZE).min(STACK_BYTES);
+    Ok(machine.populate(start..STACK_TOP, Access::READ_WRITE, watch)?)
+}
 
+impl Kernel<'_> {
     /// Gives a lazy page its frame, if `address` is one's and allows the access; false if it is a real fault.
     pub(crate) fn fault_in(&mut self, address: u64, write: bool) -> Result<bool, Refusal> {
         let Some((area, attributes)) = self.process.memory.areas.find(address) else {

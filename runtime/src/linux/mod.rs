@@ -56,6 +56,7 @@ use crate::vm::error::HostError;
 use crate::vm::seam::HostCall;
 use crate::vm::watch::Watch;
 
+pub(crate) use self::memory::prepare_stack;
 pub(crate) use self::sigframe::Handled;
 
 /// Arguments and environment may take a quarter of the stack, as in Linux.
@@ -194,7 +195,7 @@ impl Kernel<'_> {
             &auxiliary,
         )
         .map_err(NotStarted::TooLarge)?;
-        self.prepare_stack(stack.bytes.len() as u64)??;
+        prepare_stack(self.machine, stack.bytes.len() as u64, self.watch)??;
         self.write_all(stack.pointer, &stack.bytes)?;
         let mut registers = *self.machine.registers();
         registers.rip = loaded.entry;

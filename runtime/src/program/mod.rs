@@ -24,6 +24,7 @@ mod symbols;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -87,6 +88,7 @@ struct Inner {
     symbols: OnceLock<Symbols>,
     notes: Vec<NoteSegment>,
     interface: OnceLock<Result<Interface, InterfaceError>>,
+    memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// The program headers as the program itself finds them, through its auxiliary vector.
@@ -213,6 +215,11 @@ impl Program {
         Arc::as_ptr(&self.0).addr()
     }
 
+    /// What whoever runs the program keeps with it, for as long as the program is there. There is one kind of it; another finds none.
+    pub(crate) fn memo<V: Any + Send + Sync + Default>(&self) -> Option<&V> {
+        self.0.memo.get_or_init(|| Box::new(V::default())).downcast_ref()
+    }
+
     /// The program headers, for the auxiliary vector.
     pub(crate) fn program_headers(&self) -> ProgramHeaders {
         self.0.headers
@@ -317,6 +324,7 @@ impl ProgramOptions {
             symbols: OnceLock::new(),
             notes,
             interface: OnceLock::new(),
+            memo: OnceLock::new(),
         })))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ampoule_kernel::call;
 
 use super::core::{Answer, Core, Driven, MappedRegion, Outside, Parts};
+use super::entry;
 use super::error::SandboxError;
 use super::halt::Halt;
 use super::imports::Imports;
@@ -23,9 +24,8 @@ use crate::limits::{Call, Limits};
 use crate::linux::sources::Sources;
 use crate::linux::streams::SharedTail;
 use crate::machine::probe::HostProbe;
-use crate::machine::restore::MachineState;
 use crate::machine::shared::NoRoom;
-use crate::machine::shells::{self, Fittings};
+use crate::machine::shells::Fittings;
 use crate::program::Program;
 use crate::stdio::Stdio;
 use crate::vm::watch::Watch;
@@ -159,14 +159,16 @@ impl<T> SandboxBuilder<T> {
         let probe = HostProbe::get().map_err(RunError::from)?;
         let mut watch = Watch::begin(run::budget(&job)).map_err(RunError::from)?;
         let (fittings, regions) = self.fittings(&job)?;
-        let empty = MachineState::empty(job.limits.pages());
-        let lent = shells::lend(&fittings, &empty).map_err(RunError::from)?;
-        let mut machine = lent.map_err(|NoRoom| SandboxError::Region {
+        let lent = match entry::load(&job, &fittings, &mut watch) {
+            Ok(lent) => lent,
+            Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &tail)),
+        };
+        let (mut machine, loaded) = lent.map_err(|NoRoom| SandboxError::Region {
             name: self.regions.keys().next_back().cloned().unwrap_or_default(),
             reason: "all regions together are larger than Region::MAX_BYTES",
         })?;
         machine.attach(watch.mask_inside()).map_err(RunError::from)?;
-        let process = match run::start(&job, probe.features(), &mut machine, &mut watch, &mut streams) {
+        let process = match run::start(&job, &loaded, probe.features(), &mut machine, &mut watch, &mut streams) {
             Ok(process) => process,
             Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &tail)),
         };

@@ -1,6 +1,7 @@
 //! Runs and sandboxes: a program in a machine, under limits.
 //!
 //! ```text
+//! entry     programs, loaded, or as they were then
 //! run       a Command's run, start to end         step      enter, serve, look at the limits; halt: why it does not go on
 //! instance  Sandbox: a guest that is called       builder   what it is made with
 //! core      the guest, and its own calls served   session   what its caller keeps of it
@@ -16,6 +17,7 @@ pub(crate) mod builder;
 mod codec;
 pub(crate) mod context;
 pub(crate) mod core;
+mod entry;
 pub(crate) mod error;
 pub(crate) mod func;
 mod future;

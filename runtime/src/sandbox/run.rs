@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::entry;
 use super::halt::Halt;
 use super::session::Used;
 use super::step::{Meter, Rules, step};
@@ -18,9 +19,9 @@ use crate::linux::streams::Streams;
 use crate::linux::{Kernel, NotStarted, Process, Start};
 use crate::machine::Machine;
 use crate::machine::boot::Doorbell;
-use crate::machine::load;
+use crate::machine::load::Loaded;
 use crate::machine::probe::HostProbe;
-use crate::machine::restore::MachineState;
+use crate::machine::shared::NoRoom;
 use crate::machine::shells::{self, Fittings};
 use crate::program::Program;
 use crate::stats::Stats;
@@ -75,12 +76,23 @@ pub(crate) fn run(
 ) -> Result<Outcome, RunError> {
     let probe = HostProbe::get()?;
     let mut watch = Watch::begin(budget(job))?;
-    let pages = job.limits.pages();
-    let fittings = Fittings::new(pages, job.doorbell);
-    let lent = shells::lend(&fittings, &MachineState::empty(pages))?;
-    // Without regions there is always room for them.
-    let mut machine = lent.map_err(|_| HostError::NoGuest)?;
-    let outcome = run_in(&mut machine, &mut watch, probe.features(), job, streams, close);
+    let fittings = Fittings::new(job.limits.pages(), job.doorbell);
+    let (mut machine, loaded) = match entry::load(job, &fittings, &mut watch) {
+        Ok(Ok(loaded)) => loaded,
+        // Without regions there is always room for them.
+        Ok(Err(NoRoom)) => return Err(HostError::NoGuest.into()),
+        Err(not_started) => {
+            let end = ended(not_started.into_halt(&job.limits)?)?;
+            return finish(
+                end,
+                |watch, _| Stats { wall: Duration::from_nanos(watch.wall_used()), ..Stats::default() },
+                streams,
+                &mut watch,
+                close,
+            );
+        }
+    };
+    let outcome = run_in(&mut machine, &loaded, &mut watch, probe.features(), job, streams, close);
     shells::give(machine, fittings);
     outcome
 }
@@ -98,9 +110,10 @@ pub(super) fn budget(job: &Job) -> Budget {
     }
 }
 
-/// Runs `job` in a machine that nothing is loaded in yet.
+/// Runs `job` in a machine that its program was loaded into.
 fn run_in(
     machine: &mut Machine,
+    loaded: &Loaded,
     watch: &mut Watch,
     features: Features,
     job: &Job,
@@ -110,7 +123,7 @@ fn run_in(
     machine.attach(watch.mask_inside())?;
     let mut meter = Meter::default();
     let mut process = None;
-    let halt = match start(job, features, machine, watch, streams) {
+    let halt = match start(job, loaded, features, machine, watch, streams) {
         Ok(started) => {
             let process = process.insert(started);
             let mut kernel = Kernel { process, machine: &mut *machine, watch: &mut *watch, streams };
@@ -118,22 +131,39 @@ fn run_in(
         }
         Err(not_started) => not_started.into_halt(&job.limits)?,
     };
-    let end = match halt {
-        Halt::End(end, _) => end,
-        Halt::Host(error) => return Err(error.into()),
+    let end = ended(halt)?;
+    let counts = process.as_ref().map(|process: &Process| &process.counts);
+    let stats_of = |watch: &Watch, streams: &Streams| stats(machine, Used::of(watch), streams, &meter, counts);
+    finish(end, stats_of, streams, watch, close)
+}
+
+/// How a run ended that does not go on.
+fn ended(halt: Halt) -> Result<End, RunError> {
+    match halt {
+        Halt::End(end, _) => Ok(end),
+        Halt::Host(error) => Err(error.into()),
         // An errno belongs to a system call, and there is none: the host's own set-up failed.
-        Halt::Errno(errno) => return Err(RunError::Setup { source: errno.into() }),
+        Halt::Errno(errno) => Err(RunError::Setup { source: errno.into() }),
         // Nobody calls into the program, and it calls nobody.
-        Halt::Protocol(_) | Halt::Panic(_) => return Err(RunError::Setup { source: Errno::PROTO.into() }),
-    };
+        Halt::Protocol(_) | Halt::Panic(_) => Err(RunError::Setup { source: Errno::PROTO.into() }),
+    }
+}
+
+/// Closes the streams of a run that ended.
+fn finish(
+    end: End,
+    stats: impl FnOnce(&Watch, &Streams) -> Stats,
+    streams: &mut Streams,
+    watch: &mut Watch,
+    close: impl FnOnce(&mut Streams, &mut Watch) -> Result<(), Refusal>,
+) -> Result<Outcome, RunError> {
     // A writer that does not take what was printed in time: the run is over by its limit, unless it was over anyhow.
     let end = match close(streams, watch) {
         Err(Refusal::End(late)) if matches!(end, End::Exited(_)) => late,
         Ok(()) | Err(Refusal::End(_) | Refusal::Errno(_)) => end,
         Err(Refusal::Host(error)) => return Err(error.into()),
     };
-    let counts = process.as_ref().map(|process: &Process| &process.counts);
-    Ok(Outcome { end, stats: stats(machine, Used::of(watch), streams, &meter, counts) })
+    Ok(Outcome { end, stats: stats(watch, streams) })
 }
 
 /// What a run did and what it cost.
@@ -165,16 +195,15 @@ impl NotStarted {
     }
 }
 
-/// Loads the program and lays out what it starts with.
+/// Lays out what a program that was loaded starts with.
 pub(super) fn start(
     job: &Job,
+    loaded: &Loaded,
     features: Features,
     machine: &mut Machine,
     watch: &mut Watch,
     streams: &mut Streams,
 ) -> Result<Process, NotStarted> {
-    watch.check()?;
-    let loaded = load::load(machine, &job.program, watch)??;
     let (bytes, inodes) = job.limits.file_quota();
     let start = Start {
         program: &job.program,
@@ -185,7 +214,7 @@ pub(super) fn start(
         sources: job.sources,
         features,
     };
-    let mut process = Process::new(&loaded, &start)?;
+    let mut process = Process::new(loaded, &start)?;
     for Placed { path, content } in &job.files {
         match content {
             Content::File(bytes) => process.files.insert(path, bytes.clone(), 0o644),
@@ -194,7 +223,7 @@ pub(super) fn start(
         }
         .map_err(NotStarted::File)?;
     }
-    Kernel { process: &mut process, machine, watch, streams }.start(&loaded, &start)?;
+    Kernel { process: &mut process, machine, watch, streams }.start(loaded, &start)?;
     Ok(process)
 }
 

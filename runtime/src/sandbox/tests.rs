@@ -70,7 +70,11 @@ fn play(steps: Vec<Step>) -> Result<Outcome, RunError> {
     let job = job();
     let mut watch = Watch::begin(budget(&job))?;
     let mut machine = Machine::fake(Box::new(FakeVcpu::new(steps)), job.limits.pages())?;
-    run_in(&mut machine, &mut watch, Features::default(), &job, &mut streams(), |_, _| Ok(()))
+    let loaded = match entry::load_into(&mut machine, &job, &mut watch) {
+        Ok(loaded) => loaded,
+        Err(not_started) => panic!("{not_started:?}"),
+    };
+    run_in(&mut machine, &loaded, &mut watch, Features::default(), &job, &mut streams(), |_, _| Ok(()))
 }
 
 fn stop(exit: Exit) -> Step {
