@@ -94,14 +94,38 @@ const RESTORED_EXTENDED: i64 = -(layout::CALL_GATE - layout::RESTORED).cast_sign
 /// The same of its page of registers.
 const RESTORED_REGISTERS: i64 = RESTORED_EXTENDED + layout::PAGE_SIZE.cast_signed();
 
-/// The restore gate, the same in both user images; `$image` is the label at the image's start. It changes no flags and uses no stack, and
-/// no instruction of it is for CPL0: a KVM that emulates CPL0 knows none of them.
-macro_rules! restore_gate {
+/// The registers gate and the restore gate, the same in both user images; `$image` is the label at the image's start. They change no
+/// flags and use no stack, and no instruction of them is for CPL0: a KVM that emulates CPL0 knows few of them.
+macro_rules! restore_gates {
     ($label:literal, $image:literal) => {
         concat!(
             ".org ",
             $label,
-            " + {restore}, 0xf4\n",
+            " + {registers_gate}, 0xf4\n",
+            "5: mov rax, [rip + ",
+            $image,
+            " + {registers} + {general}]\n",
+            "mov rbx, [rip + ",
+            $image,
+            " + {registers} + {general} + 8]\n",
+            "mov rcx, [rip + ",
+            $image,
+            " + {registers} + {general} + 16]\n",
+            "mov rdx, [rip + ",
+            $image,
+            " + {registers} + {general} + 24]\n",
+            "mov rsi, [rip + ",
+            $image,
+            " + {registers} + {general} + 32]\n",
+            "mov rdi, [rip + ",
+            $image,
+            " + {registers} + {general} + 40]\n",
+            "jmp qword ptr [rip + ",
+            $image,
+            " + {registers} + {rip}]\n",
+            ".org ",
+            $label,
+            " + {restore_gate}, 0xf4\n",
             "mov ds, word ptr [rip + ",
             $image,
             " + {registers} + {selectors}]\n",
@@ -127,15 +151,7 @@ macro_rules! restore_gate {
             "xrstor64 [rip + ",
             $image,
             " + {extended}]\n",
-            "mov rax, [rip + ",
-            $image,
-            " + {registers} + {rax}]\n",
-            "mov rdx, [rip + ",
-            $image,
-            " + {registers} + {rdx}]\n",
-            "jmp qword ptr [rip + ",
-            $image,
-            " + {registers} + {rip}]\n",
+            "jmp 5b\n",
         )
     };
 }
@@ -157,25 +173,21 @@ core::arch::global_asm!(
     ".org 10b + {gate}, 0xf4",
     "  out {syscall}, al",
     "  sysretq",
-    // The editor. RSI: the edit list; RSP: the editor's saved registers, then the resume frame.
+    // The editor. RDI, RCX: destination and count of the first span; RSI: its entries, then the other spans; EBX: how many spans there
+    // are; RDX: CR3; RSP: the resume frame, which leads to one of the gates that load these registers back.
     ".org 10b + {editor}, 0xf4",
-    "  2: lodsq",
-    "  test rax, rax",
+    "  2: rep movsq",
+    "  dec ebx",
     "  jz 3f",
+    "  lodsq",
     "  mov rdi, rax",
     "  lodsq",
     "  mov rcx, rax",
-    "  rep movsq",
     "  jmp 2b",
-    "  3: mov rax, cr3",
-    "  mov cr3, rax",
-    "  pop rax",
-    "  pop rcx",
-    "  pop rsi",
-    "  pop rdi",
-    "  jmp 4f",
+    "  3: mov cr3, rdx",
+    "  iretq",
     ".org 10b + {resume}, 0xf4",
-    "  4: iretq",
+    "  iretq",
     // The same gate with a hypercall as its doorbell. It needs four registers for itself, so they go through memory; the host
     // answers in the saved RAX. RFLAGS is in R11.
     hypercall_gate!("{vmcall_gate}", "vmcall"),
@@ -188,7 +200,7 @@ core::arch::global_asm!(
     "20:",
     "  out {syscall}, al",
     "  jmp rcx",
-    restore_gate!("20b", ".Lampoule_user"),
+    restore_gates!("20b", ".Lampoule_user"),
     ".org 20b + {bytes}, 0xf4",
     // Somebody jumped here with the return address in RCX, which `syscall` will take; R8 is the one register that callers give up for it.
     concat!(".globl ", symbol!("trampoline")),
@@ -198,7 +210,7 @@ core::arch::global_asm!(
     "  mov r8, rcx",
     "  syscall",
     "  jmp r8",
-    restore_gate!("30b", ".Lampoule_trampoline"),
+    restore_gates!("30b", ".Lampoule_trampoline"),
     ".org 30b + {bytes}, 0xf4",
     ".popsection",
     vectors = const layout::IDT_ENTRIES,
@@ -211,12 +223,12 @@ core::arch::global_asm!(
     vmcall_gate = const layout::VMCALL_GATE_OFFSET,
     vmmcall_gate = const layout::VMMCALL_GATE_OFFSET,
     saved = const SAVED_REGISTERS,
-    restore = const layout::RESTORE_GATE_OFFSET,
+    registers_gate = const layout::REGISTERS_GATE_OFFSET,
+    restore_gate = const layout::RESTORE_GATE_OFFSET,
     extended = const RESTORED_EXTENDED,
     registers = const RESTORED_REGISTERS,
     rip = const layout::RESTORED_RIP_OFFSET,
-    rax = const layout::RESTORED_RAX_OFFSET,
-    rdx = const layout::RESTORED_RDX_OFFSET,
+    general = const layout::RESTORED_GENERAL_OFFSET,
     fs_base = const layout::RESTORED_FS_BASE_OFFSET,
     gs_base = const layout::RESTORED_GS_BASE_OFFSET,
     selectors = const layout::RESTORED_SELECTORS_OFFSET,
@@ -258,23 +270,22 @@ mod tests {
         let after_resume = &at(supervisor(), layout::RESUME_OFFSET + 2)
             [..usize::try_from(layout::VMCALL_GATE_OFFSET - layout::RESUME_OFFSET - 2).unwrap()];
         assert!(after_resume.iter().all(|&byte| byte == 0xf4));
-        let gate = usize::try_from(layout::RESTORE_GATE_OFFSET).unwrap();
+        let gate = usize::try_from(layout::REGISTERS_GATE_OFFSET).unwrap();
         assert!(user()[4..gate].iter().all(|&byte| byte == 0xf4));
-        let behind = gate + usize::try_from(layout::RESTORE_GATE_BYTES).unwrap();
+        let behind = gate + usize::try_from(layout::RESTORE_GATES_BYTES).unwrap();
         assert!([user(), trampoline()].iter().all(|image| image[behind - 1..].iter().all(|&byte| byte == 0xf4)));
     }
 
     #[test]
-    fn the_restore_gate_is_the_same_in_both_user_images() {
-        let gate = usize::try_from(layout::RESTORE_GATE_OFFSET).unwrap();
-        assert_eq!(user()[gate..], trampoline()[gate..]);
-        // Its last instruction is the jump to where the payload goes on.
-        let end = user().iter().rposition(|&byte| byte != 0xf4).unwrap() + 1;
+    fn the_restore_gates_are_the_same_in_both_user_images_and_end_where_the_state_says() {
+        let [registers, restore] =
+            [layout::REGISTERS_GATE_OFFSET, layout::RESTORE_GATE_OFFSET].map(|offset| usize::try_from(offset).unwrap());
+        assert_eq!(user()[registers..], trampoline()[registers..]);
+        // The registers gate's last instruction is the jump to where the payload goes on.
+        let end = user()[..restore].iter().rposition(|&byte| byte != 0xf4).unwrap() + 1;
         assert_eq!(user()[end - 6..end - 4], [0xff, 0x25]);
         let displacement = i64::from(i32::from_le_bytes(user()[end - 4..end].try_into().unwrap()));
-        assert_eq!(
-            i64::try_from(end).unwrap() + displacement,
-            RESTORED_REGISTERS + layout::RESTORED_RIP_OFFSET.cast_signed()
-        );
+        let rip = RESTORED_REGISTERS + layout::RESTORED_RIP_OFFSET.cast_signed();
+        assert_eq!(i64::try_from(end).unwrap() + displacement, rip);
     }
 }

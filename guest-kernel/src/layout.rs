@@ -187,7 +187,7 @@ pub const STUBS_OFFSET: u64 = 0;
 pub const STUB_BYTES: u64 = 16;
 /// The CPL0 syscall gate.
 pub const SYSCALL_GATE_OFFSET: u64 = 0x400;
-/// The page-table editor; ends in the resume gate.
+/// The page-table editor; ends as the resume gate does.
 pub const EDITOR_OFFSET: u64 = 0x480;
 /// The resume gate: one `iretq` over the resume frame.
 pub const RESUME_OFFSET: u64 = 0x4c0;
@@ -216,11 +216,15 @@ pub const OUT_BYTES: u64 = 2;
 
 // ---- inside the user code page --------------------------------------------------------------------------------------
 
-/// The restore gate: loads segment selectors and bases, the extended state and the registers that it needs for that itself from the
-/// restored state, and jumps to where that says.
-pub const RESTORE_GATE_OFFSET: u64 = 0x100;
-/// Bytes of the restore gate at most.
-pub const RESTORE_GATE_BYTES: u64 = 0x100;
+/// The registers gate: loads the registers that the editor and the restore gate need for themselves from the restored state, and jumps to
+/// where that says. At CPL3, where it costs nothing.
+pub const REGISTERS_GATE_OFFSET: u64 = 0x100;
+/// The restore gate: loads segment selectors and bases and the extended state, and goes on as the registers gate.
+pub const RESTORE_GATE_OFFSET: u64 = 0x140;
+/// Bytes of both gates at most.
+pub const RESTORE_GATES_BYTES: u64 = 0x100;
+/// Virtual address of the registers gate.
+pub const REGISTERS_GATE: u64 = CALL_GATE + REGISTERS_GATE_OFFSET;
 /// Virtual address of the restore gate.
 pub const RESTORE_GATE: u64 = CALL_GATE + RESTORE_GATE_OFFSET;
 
@@ -228,16 +232,14 @@ pub const RESTORE_GATE: u64 = CALL_GATE + RESTORE_GATE_OFFSET;
 
 /// Where the payload goes on.
 pub const RESTORED_RIP_OFFSET: u64 = 0x00;
-/// RAX, which the gate needs itself.
-pub const RESTORED_RAX_OFFSET: u64 = 0x08;
-/// RDX, likewise.
-pub const RESTORED_RDX_OFFSET: u64 = 0x10;
+/// RAX, RBX, RCX, RDX, RSI and RDI.
+pub const RESTORED_GENERAL_OFFSET: u64 = 0x08;
 /// The base of FS.
-pub const RESTORED_FS_BASE_OFFSET: u64 = 0x18;
+pub const RESTORED_FS_BASE_OFFSET: u64 = 0x38;
 /// The base of GS.
-pub const RESTORED_GS_BASE_OFFSET: u64 = 0x20;
+pub const RESTORED_GS_BASE_OFFSET: u64 = 0x40;
 /// The selectors of DS, ES, FS and GS, 16 bits each.
-pub const RESTORED_SELECTORS_OFFSET: u64 = 0x28;
+pub const RESTORED_SELECTORS_OFFSET: u64 = 0x48;
 
 // ---- inside the stacks page -----------------------------------------------------------------------------------------
 
@@ -245,8 +247,6 @@ pub const RESTORED_SELECTORS_OFFSET: u64 = 0x28;
 pub const EXCEPTION_STACK_OFFSET: u64 = 0x400;
 /// Top of the double-fault stack (IST 2).
 pub const DOUBLE_FAULT_STACK_OFFSET: u64 = 0x800;
-/// The editor's saved registers (RAX, RCX, RSI, RDI), directly below the resume frame.
-pub const EDITOR_REGISTERS_OFFSET: u64 = RESUME_FRAME_OFFSET - 4 * 8;
 /// The resume frame: RIP, CS, RFLAGS, RSP, SS as `iretq` pops them.
 pub const RESUME_FRAME_OFFSET: u64 = 0xa00;
 
@@ -255,7 +255,8 @@ pub const HYPERCALL_REGISTERS_OFFSET: u64 = 0xb00;
 
 // ---- the edit list --------------------------------------------------------------------------------------------------
 
-/// Words of the edit list. A span is its destination (virtual), a count and that many entries; a zero destination ends the list.
+/// Words of the edit list. A span is its destination (virtual), a count and that many entries; destination and count of the first one are
+/// in registers.
 pub const EDIT_WORDS: u64 = EDITS_PAGES * PAGE_SIZE / 8;
 
 const _: () = {

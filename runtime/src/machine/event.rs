@@ -166,12 +166,12 @@ fn in_events(address: u64) -> bool {
 /// none of its own.
 pub(super) fn in_payload(registers: &Registers) -> Option<Registers> {
     let rip = registers.rip;
-    (rip < layout::USER_END || (layout::CALL_GATE..layout::RESTORE_GATE).contains(&rip)).then_some(*registers)
+    (rip < layout::USER_END || (layout::CALL_GATE..layout::REGISTERS_GATE).contains(&rip)).then_some(*registers)
 }
 
-/// True if the restore gate is there.
+/// True if one of the gates that load registers is there.
 pub(super) fn in_restore_gate(rip: u64) -> bool {
-    (layout::RESTORE_GATE..layout::RESTORE_GATE + layout::RESTORE_GATE_BYTES).contains(&rip)
+    (layout::REGISTERS_GATE..layout::REGISTERS_GATE + layout::RESTORE_GATES_BYTES).contains(&rip)
 }
 
 /// The exit that the next instruction makes, if it is one of the ports' that tell everything by where they are.
@@ -213,7 +213,7 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
 }
 
 /// Reads the frame that the CPU pushed.
-fn trap(vector: u8, registers: &Registers, vcpu: &dyn Vcpu, memory: &GuestMemory) -> Result<Decoded, HostError> {
+fn trap(vector: u8, registers: &Registers, vcpu: &mut dyn Vcpu, memory: &GuestMemory) -> Result<Decoded, HostError> {
     let has_code = WITH_ERROR_CODE >> vector & 1 == 1;
     let top = if vector == DOUBLE_FAULT { layout::DOUBLE_FAULT_STACK_OFFSET } else { layout::EXCEPTION_STACK_OFFSET };
     let mut bytes = [0; 48];

@@ -44,7 +44,7 @@ use self::boot::{Bell, Doorbell, Gate, Passage};
 use self::event::{Event, Exception, GENERAL_PROTECTION, Stopped, UNDEFINED};
 use self::frames::Frames;
 use self::image::Image;
-use self::paging::{Arena, Changes, PageTables};
+use self::paging::{Arena, Changes, EditList, PageTables};
 use self::probe::HostProbe;
 use self::restore::{ExtendedState, Reload};
 use self::shared::{NoRoom, SharedMappings};
@@ -345,14 +345,18 @@ impl Machine {
             return Ok(());
         }
         self.prepare_reload()?;
+        if self.user.rflags & TRAP_FLAG != 0 {
+            // The payload's first trap would be in the gate that the editor leads to.
+            self.tables.avoid_editor(&mut self.shell.memory)?;
+        }
         match self.tables.take_changes() {
             Changes::None => {}
             // Before the first run nothing was derived from the tables yet.
             Changes::Toggle if !self.has_run => {}
             Changes::Toggle => self.shell.toggle_tables()?,
-            Changes::Edits(words) => {
+            Changes::Edits(list) => {
                 self.finish_hypercall()?;
-                return self.resume_through_editor(&words);
+                return self.resume_through_editor(&list);
             }
         }
         match self.stopped {
@@ -370,7 +374,8 @@ impl Machine {
             Stopped::Gate if self.passage.gate == Gate::User => self.set_user_registers(),
             Stopped::Gate | Stopped::Trap => {
                 self.finish_hypercall()?;
-                self.write_resume_frame()?;
+                let rip = if self.reload.is_some() { layout::RESTORE_GATE } else { self.canonical_rip() };
+                self.write_resume_frame(rip)?;
                 let frame = layout::kernel_virtual(layout::STACKS_PAGE) + layout::RESUME_FRAME_OFFSET;
                 let registers = Registers { rip: layout::RESUME, rsp: frame, rflags: 2, ..self.user };
                 self.shell.vcpu.set_registers(&registers);
@@ -381,7 +386,8 @@ impl Machine {
     }
 
     fn set_user_registers(&mut self) {
-        let registers = Registers { rip: self.way_in(), ..self.user };
+        let rip = if self.reload.is_some() { layout::RESTORE_GATE } else { self.user.rip };
+        let registers = Registers { rip, ..self.user };
         self.shell.vcpu.set_registers(&registers);
     }
 
@@ -394,15 +400,10 @@ impl Machine {
         }
     }
 
-    fn resume_through_editor(&mut self, words: &[u64]) -> Result<(), HostError> {
-        let list: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.shell.memory.write(layout::kernel_physical(layout::EDITS_PAGE), &list)?;
-        self.write_resume_frame()?;
-        let stacks = layout::kernel_physical(layout::STACKS_PAGE);
-        let saved = [self.user.rax, self.user.rcx, self.user.rsi, self.user.rdi];
-        for (register, offset) in saved.into_iter().zip((layout::EDITOR_REGISTERS_OFFSET..).step_by(8)) {
-            self.shell.memory.write_u64(stacks + offset, register)?;
-        }
+    fn resume_through_editor(&mut self, list: &EditList) -> Result<(), HostError> {
+        let [destination, count, entries @ ..] = list.words.as_slice() else { return Ok(()) };
+        let entries: Vec<u8> = entries.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.shell.memory.write(layout::kernel_physical(layout::EDITS_PAGE), &entries)?;
         if self.stopped == Stopped::Fresh || (self.stopped == Stopped::Gate && self.passage.gate == Gate::User) {
             // The gate loads what these change beside the privilege level.
             let mut system = if self.reload.is_some() { self.system } else { self.shell.vcpu.system_registers()? };
@@ -410,10 +411,17 @@ impl Machine {
             system.ss = boot::data_segment(layout::KERNEL_DATA_SELECTOR);
             self.shell.vcpu.enter_with(&system);
         }
+        self.write_restored_registers()?;
+        let gate = if self.reload.is_some() { layout::RESTORE_GATE } else { layout::REGISTERS_GATE };
+        self.write_resume_frame(gate)?;
         let registers = Registers {
             rip: layout::EDITOR,
-            rsp: layout::kernel_virtual(layout::STACKS_PAGE) + layout::EDITOR_REGISTERS_OFFSET,
+            rsp: layout::kernel_virtual(layout::STACKS_PAGE) + layout::RESUME_FRAME_OFFSET,
+            rdi: *destination,
+            rcx: *count,
             rsi: layout::kernel_virtual(layout::EDITS_PAGE),
+            rbx: list.spans,
+            rdx: self.tables.root(),
             rflags: 2,
             ..self.user
         };
@@ -422,10 +430,10 @@ impl Machine {
         Ok(())
     }
 
-    fn write_resume_frame(&mut self) -> Result<(), HostError> {
+    fn write_resume_frame(&mut self, rip: u64) -> Result<(), HostError> {
         let stacks = layout::kernel_physical(layout::STACKS_PAGE);
         let frame = [
-            if self.reload.is_some() { self.way_in() } else { self.canonical_rip() },
+            rip,
             u64::from(layout::USER_CODE_SELECTOR),
             self.user.rflags,
             self.user.rsp,

@@ -52,7 +52,7 @@ const HELD: u64 = 1 << 9;
 /// Most present entries that the editor changes in one visit; beyond, toggling the slot is quicker (`docs/kvm.md`).
 const MAX_EDITS: usize = 192;
 
-const _: () = assert!(MAX_EDITS as u64 * 3 < EDIT_WORDS, "each edit may be a span of its own: two words more");
+const _: () = assert!(MAX_EDITS as u64 * 3 <= EDIT_WORDS, "each edit may be a span of its own: two words more");
 
 /// What a page allows at CPL3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -390,7 +390,8 @@ impl PageTables {
         if self.edits.is_empty() {
             return Changes::None;
         }
-        let mut words: Vec<u64> = Vec::with_capacity(self.edits.len() * 3 + 1);
+        let mut words: Vec<u64> = Vec::with_capacity(self.edits.len() * 3);
+        let mut spans = 0;
         let mut span: Option<(usize, u64)> = None;
         for physical in std::mem::take(&mut self.edits).into_keys() {
             let value = self.hardware(physical);
@@ -403,6 +404,7 @@ impl PageTables {
                     span = Some((count_at, physical + 8));
                 }
                 _ => {
+                    spans += 1;
                     words.push(self.place(physical) - TABLES_BASE + TABLES_VIRTUAL);
                     span = Some((words.len(), physical + 8));
                     words.push(1);
@@ -410,8 +412,7 @@ impl PageTables {
             }
             words.push(value);
         }
-        words.push(0);
-        Changes::Edits(words)
+        Changes::Edits(EditList { spans, words })
     }
 
     /// The editor has written what [`take_changes`](Self::take_changes) gave it.
@@ -453,6 +454,11 @@ impl PageTables {
         let end = self.origin + page + 1;
         self.derived = self.derived.max(end);
         self.written = self.written.max(end);
+    }
+
+    /// Whatever there is to change goes by a toggle, not through the editor.
+    pub(crate) fn avoid_editor(&mut self, memory: &mut GuestMemory) -> Result<(), HostError> {
+        if self.edits.is_empty() { Ok(()) } else { self.write_all(memory) }
     }
 
     /// Asks for a toggle whatever there is to change, so that the probe can see it work.
@@ -558,13 +564,22 @@ impl PageTables {
 /// Whether tables could be had; apart from the host's own failures.
 pub(crate) type Prepared = Result<(), OutOfTables>;
 
+/// What the editor has to write, as `ampoule_kernel::layout::EDIT_WORDS` describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EditList {
+    /// How many spans there are.
+    pub(crate) spans: u64,
+    /// Destination and count of the first, which do not lie in memory, then everything else.
+    pub(crate) words: Vec<u64>,
+}
+
 /// How the guest gets to see what changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Changes {
     /// Nothing is left to do.
     None,
-    /// The editor has to write these words' entries (the edit list, as `ampoule_kernel::layout::EDIT_WORDS` describes it).
-    Edits(Vec<u64>),
+    /// The editor has to write these entries.
+    Edits(EditList),
     /// The slot has to be toggled.
     Toggle,
 }

@@ -225,11 +225,6 @@ impl Machine {
         Ok(())
     }
 
-    /// Where the payload goes on: through the gate, as long as that has something to load.
-    pub(super) fn way_in(&self) -> u64 {
-        if self.reload.is_some() { layout::RESTORE_GATE } else { self.user.rip }
-    }
-
     /// Gives the restore gate what it loads.
     pub(super) fn prepare_reload(&mut self) -> Result<(), HostError> {
         let Some(reload) = &self.reload else { return Ok(()) };
@@ -245,15 +240,23 @@ impl Machine {
         let Segments { selectors: [ds, es, fs, gs], bases: [fs_base, gs_base] } = reload.segments;
         let selectors = u64::from(ds) | u64::from(es) << 16 | u64::from(fs) << 32 | u64::from(gs) << 48;
         let words = [
-            (layout::RESTORED_RIP_OFFSET, self.canonical_rip()),
-            (layout::RESTORED_RAX_OFFSET, self.user.rax),
-            (layout::RESTORED_RDX_OFFSET, self.user.rdx),
             (layout::RESTORED_FS_BASE_OFFSET, fs_base),
             (layout::RESTORED_GS_BASE_OFFSET, gs_base),
             (layout::RESTORED_SELECTORS_OFFSET, selectors),
         ];
         let page = layout::kernel_physical(layout::RESTORED_REGISTERS_PAGE);
         for (offset, word) in words {
+            self.shell.memory.write_u64(page + offset, word)?;
+        }
+        self.write_restored_registers()
+    }
+
+    /// Gives both gates what they load last.
+    pub(super) fn write_restored_registers(&mut self) -> Result<(), HostError> {
+        let Registers { rax, rbx, rcx, rdx, rsi, rdi, .. } = self.user;
+        let words = [self.canonical_rip(), rax, rbx, rcx, rdx, rsi, rdi];
+        let page = layout::kernel_physical(layout::RESTORED_REGISTERS_PAGE);
+        for (word, offset) in words.into_iter().zip((layout::RESTORED_RIP_OFFSET..).step_by(8)) {
             self.shell.memory.write_u64(page + offset, word)?;
         }
         Ok(())

@@ -31,7 +31,7 @@ fn at_cpl0(registers: &Registers) -> Machine {
 }
 
 fn stack() -> u64 {
-    layout::kernel_virtual(layout::STACKS_PAGE) + layout::EDITOR_REGISTERS_OFFSET
+    layout::kernel_virtual(layout::STACKS_PAGE) + layout::RESUME_FRAME_OFFSET
 }
 
 #[test]
@@ -48,7 +48,15 @@ fn smep_ring_0_cannot_execute_the_payloads_pages_where_the_cpu_has_it() {
 #[test]
 fn smap_ring_0_cannot_read_the_payloads_pages_where_the_cpu_has_it() {
     // The editor, given a list that lies in the payload's memory: its first load is refused.
-    let registers = Registers { rip: layout::EDITOR, rsi: DATA, rsp: stack(), rflags: 2, ..Registers::default() };
+    let registers = Registers {
+        rip: layout::EDITOR,
+        rsi: DATA,
+        rdi: layout::TABLES_VIRTUAL + 8,
+        rcx: 1,
+        rsp: stack(),
+        rflags: 2,
+        ..Registers::default()
+    };
     let event = at_cpl0(&registers).run().unwrap();
     let refused = Event::KernelFault { vector: PAGE_FAULT, rip: layout::EDITOR };
     assert_eq!(event == refused, HostProbe::get().unwrap().features().smap, "{event:?}");

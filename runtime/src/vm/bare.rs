@@ -127,7 +127,8 @@ impl BareVm {
         set_slot(&vm, &memory, &payload, payload.bytes, 0)?;
         let fd = seam::call(HostCall::CreateVcpu, || vm.create_vcpu(0))?;
         let mut vcpu = KvmVcpu::new(fd, device)?;
-        vcpu.set_system_registers(&system(vcpu.system_registers()?))?;
+        let reset = vcpu.system_registers()?;
+        vcpu.set_system_registers(&system(reset))?;
         vcpu.set_registers(&Registers { rip: CODE, rflags: FLAGS, ..Registers::default() });
         Ok(Self { vcpu, vm, memory, ring: None })
     }

@@ -66,7 +66,7 @@ impl Vcpu for FakeVcpu {
         self.registers = *registers;
     }
 
-    fn system_registers(&self) -> Result<SystemRegisters, HostError> {
+    fn system_registers(&mut self) -> Result<SystemRegisters, HostError> {
         Ok(self.system)
     }
 

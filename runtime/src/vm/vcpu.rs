@@ -56,7 +56,7 @@ pub(crate) trait Vcpu: Send + fmt::Debug {
     fn set_registers(&mut self, registers: &Registers);
 
     /// Reads the system registers.
-    fn system_registers(&self) -> Result<SystemRegisters, HostError>;
+    fn system_registers(&mut self) -> Result<SystemRegisters, HostError>;
 
     /// Replaces the system registers.
     fn set_system_registers(&mut self, registers: &SystemRegisters) -> Result<(), HostError>;
@@ -94,6 +94,8 @@ pub(super) struct KvmVcpu {
     replaced: bool,
     /// System registers for the next entry.
     system: Option<Box<SystemRegisters>>,
+    /// Those in `kvm_run` are what the vCPU has.
+    has_system: bool,
     mask: Option<u64>,
     posted: Option<PostedRing>,
 }
@@ -115,8 +117,16 @@ impl KvmVcpu {
     /// Takes a fresh vCPU; CPUID is the host's supported set, frozen at the first run.
     pub(super) fn new(mut fd: VcpuFd, device: &Device) -> Result<Self, HostError> {
         seam::call(HostCall::SetCpuid, || fd.set_cpuid2(device.cpuid()))?;
-        fd.get_kvm_run().kvm_valid_regs = u64::from(KVM_SYNC_X86_REGS);
-        Ok(Self { fd, registers: Registers::default(), replaced: true, system: None, mask: None, posted: None })
+        fd.get_kvm_run().kvm_valid_regs = u64::from(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+        Ok(Self {
+            fd,
+            registers: Registers::default(),
+            replaced: true,
+            system: None,
+            has_system: false,
+            mask: None,
+            posted: None,
+        })
     }
 
     /// Writes model-specific registers.
@@ -173,6 +183,7 @@ impl Vcpu for KvmVcpu {
             // SAFETY: `kvm_valid_regs` asks the kernel to fill this member at every return; it is plain integers.
             self.registers = unsafe { run.s.regs.regs };
             self.replaced = false;
+            self.has_system = true;
         }
         Ok(exit)
     }
@@ -193,15 +204,22 @@ impl Vcpu for KvmVcpu {
         self.replaced = true;
     }
 
-    fn system_registers(&self) -> Result<SystemRegisters, HostError> {
+    fn system_registers(&mut self) -> Result<SystemRegisters, HostError> {
+        if self.has_system {
+            // SAFETY: `kvm_valid_regs` asks the kernel to fill this member at every return, and nothing was set since the last; it is
+            // plain integers.
+            return Ok(unsafe { self.fd.get_kvm_run().s.regs.sregs });
+        }
         seam::call(HostCall::GetSregs, || self.fd.get_sregs())
     }
 
     fn set_system_registers(&mut self, registers: &SystemRegisters) -> Result<(), HostError> {
+        self.has_system = false;
         seam::call(HostCall::SetSregs, || self.fd.set_sregs(registers))
     }
 
     fn enter_with(&mut self, registers: &SystemRegisters) {
+        self.has_system = false;
         self.system = Some(Box::new(*registers));
     }
 

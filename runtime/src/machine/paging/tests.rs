@@ -112,8 +112,8 @@ impl Guest {
         match self.tables.take_changes() {
             Changes::None => {}
             Changes::Toggle => self.derived.clear(),
-            Changes::Edits(words) => {
-                let mut all = self.decode(&words);
+            Changes::Edits(list) => {
+                let mut all = Self::decode(&list);
                 self.unwritten = all.split_off(entries.min(all.len()));
                 self.write(all);
             }
@@ -136,16 +136,14 @@ impl Guest {
     }
 
     /// The entries of an edit list.
-    fn decode(&self, words: &[u64]) -> Vec<(u64, u64)> {
+    fn decode(list: &EditList) -> Vec<(u64, u64)> {
+        let EditList { spans, words } = list;
         let mut entries = Vec::new();
-        assert!(words.len() as u64 <= EDIT_WORDS);
+        // Destination and count of the first span are in registers.
+        assert!(words.len() as u64 <= EDIT_WORDS + 2);
         let mut words = words.iter().copied();
-        loop {
+        for _ in 0..*spans {
             let destination = words.next().unwrap();
-            if destination == 0 {
-                assert_eq!(words.next(), None);
-                return entries;
-            }
             let count = words.next().unwrap();
             for index in 0..count {
                 let physical = destination - TABLES_VIRTUAL + TABLES_BASE + index * 8;
@@ -153,6 +151,8 @@ impl Guest {
                 entries.push((physical, words.next().unwrap()));
             }
         }
+        assert_eq!(words.next(), None);
+        entries
     }
 
     /// Every page of the universe translates as the mirror says, and the account is right.
@@ -372,7 +372,7 @@ fn more_changes_than_the_editors_list_holds_become_one_toggle() {
         guest.tables.protect(&mut guest.memory, page, access(1)).unwrap();
     }
     let mut full = guest.tables.clone();
-    assert!(matches!(full.take_changes(), Changes::Edits(words) if words.len() as u64 <= EDIT_WORDS));
+    assert!(matches!(full.take_changes(), Changes::Edits(list) if list.words.len() as u64 <= EDIT_WORDS));
     for &page in run.iter().skip(MAX_EDITS) {
         guest.tables.protect(&mut guest.memory, page, access(1)).unwrap();
     }
