@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use ampoule::{Call, CallError, End, Imports, Limit, Sandbox, Snapshot, SnapshotError, State};
-use ampoule_tests::{call_bytes, honest_call, program, resume_bytes, sandbox, word};
+use ampoule::{
+    Call, CallError, End, Idle, Imports, Limit, Overflow, Region, Sandbox, Snapshot, SnapshotError, Sources, State,
+};
+use ampoule_tests::{call_bytes, echoing, honest_call, program, resume_bytes, sandbox, word};
 
 fn states() -> Sandbox<()> {
     sandbox(&program("states"), &Imports::new())
@@ -210,5 +212,87 @@ fn a_machine_that_a_limit_stopped_is_restored_wherever_it_was() {
         sandbox.restore(&snapshot).expect("a restore");
         assert_eq!(word(&call(&mut sandbox, "sum", "")), 0, "after {name} in round {round}");
         assert_eq!(count(&mut sandbox), [2; 4], "after {name} in round {round}");
+    }
+}
+
+#[test]
+fn a_snapshot_is_for_every_thread() {
+    fn shared<T: Clone + Send + Sync>(_: &T) {}
+    let mut sandbox = states();
+    assert_eq!(count(&mut sandbox), [1; 4]);
+    let snapshot = sandbox.snapshot().expect("a snapshot");
+    shared(&snapshot);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..ampoule_tests::scale(20) {
+                    let mut twin = spawn(&snapshot);
+                    assert_eq!(count(&mut twin), [2; 4]);
+                    twin.restore(&snapshot).expect("a restore");
+                    assert_eq!(count(&mut twin), [2; 4]);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_the_host_shares_comes_with_the_snapshot_whatever_the_sandbox_had() {
+    let program = program("plugin");
+    let region = Region::from_bytes(b"what all of them read").expect("a region");
+    let builder = Sandbox::builder(&program, &echoing()).region("shared", &region);
+    let (builder, _events) = builder.events(8, Overflow::Stop);
+    let mut with = builder.build(()).expect("a sandbox");
+    let sum = call_bytes(&mut with, "checksum", b"shared").expect("the region's");
+    let snapshot = with.snapshot().expect("a snapshot");
+    let mut without = sandbox(&program, &echoing());
+    assert!(call_bytes(&mut without, "checksum", b"shared").is_err());
+    let bare = without.snapshot().expect("a snapshot");
+    for _ in 0..3 {
+        without.restore(&snapshot).expect("a restore");
+        assert_eq!(call_bytes(&mut without, "checksum", b"shared").expect("the region's"), sum);
+        without.restore(&bare).expect("a restore");
+        assert!(call_bytes(&mut without, "checksum", b"shared").is_err());
+    }
+    let (builder, events) = snapshot.builder(&echoing()).events();
+    let events = events.expect("there is an event page");
+    let mut twin = builder.build(()).expect("a twin");
+    assert_eq!(call_bytes(&mut twin, "checksum", b"shared").expect("the region's"), sum);
+    call_bytes(&mut twin, "events", b"3").expect("events");
+    assert_eq!(std::iter::from_fn(|| events.try_next()).count(), 3);
+    let mut unheard = snapshot.spawn(&echoing(), ()).expect("a twin");
+    call_bytes(&mut unheard, "events", b"100").expect("events that nobody listens to");
+}
+
+#[test]
+fn a_sandbox_that_was_live_is_restored_without_the_ring() {
+    let mut sandbox = states();
+    let snapshot = sandbox.snapshot().expect("a snapshot");
+    assert_eq!(count(&mut sandbox), [1; 4]);
+    let mut live = sandbox.into_live(Idle::spin(Duration::from_millis(1))).expect("a live one");
+    let mut reply = Vec::new();
+    live.call_bytes("count", b"", &mut reply, &honest_call()).expect("a count");
+    assert_eq!(word(&reply[..8]), 2);
+    let mut sandbox = live.into_sandbox(&honest_call()).expect("back");
+    assert_eq!(count(&mut sandbox), [3; 4]);
+    sandbox.restore(&snapshot).expect("a restore");
+    assert_eq!(count(&mut sandbox), [1; 4]);
+    let mut live = spawn(&snapshot).into_live(Idle::spin(Duration::from_millis(1))).expect("a live twin");
+    live.call_bytes("count", b"", &mut reply, &honest_call()).expect("a count");
+    assert_eq!(word(&reply[..8]), 1);
+}
+
+#[test]
+fn reproducible_guests_do_the_same_after_every_restore() {
+    let program = program("states");
+    let builder = Sandbox::builder(&program, &Imports::new()).sources(Sources::Deterministic(7));
+    let mut sandbox = builder.build(()).expect("a sandbox");
+    let snapshot = sandbox.snapshot().expect("a snapshot");
+    sandbox.restore(&snapshot).expect("a restore");
+    let life = call(&mut sandbox, "life", "");
+    for _ in 0..3 {
+        sandbox.restore(&snapshot).expect("a restore");
+        assert_eq!(call(&mut sandbox, "life", ""), life);
+        assert_eq!(call(&mut spawn(&snapshot), "life", ""), life);
     }
 }

@@ -1,7 +1,7 @@
 //! What a twin is made with.
 
 use super::Snapshot;
-use crate::channel::posted::{EventQueue, Events, queue};
+use crate::channel::posted::{EventQueue, Events, Overflow, queue};
 use crate::command::Command;
 use crate::sandbox::builder::check_imports;
 use crate::sandbox::core::Outside;
@@ -100,9 +100,9 @@ impl<T> SpawnBuilder<T> {
         };
         let (_, mut streams) = self.command.prepare_sandbox()?;
         streams.keep_tail();
-        // Events that nobody listens to go nowhere.
-        let events =
-            self.events.or_else(|| saved.channel.events.map(|(capacity, overflow)| queue(capacity, overflow).0));
+        // Events that nobody listens to go nowhere: such a queue is never full.
+        let unheard = || saved.channel.events.map(|_| queue(1, Overflow::DropOldest).0);
+        let events = self.events.or_else(unheard);
         let outside = Outside { streams, imports: self.imports, events, log: self.log };
         Ok(Home::parked(Parked { saved, outside, bound, life: None, stats: Stats::default() }))
     }
