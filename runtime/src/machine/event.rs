@@ -96,7 +96,9 @@ pub(super) fn decode(
 ) -> Result<Decoded, HostError> {
     let registers = vcpu.registers();
     if exit == Exit::Interrupted
-        && let Some(exit) = about_to_exit(passage, registers.rip)
+        && let Some((exit, level)) = about_to_exit(passage, registers.rip)
+        // A payload may jump to any address, and be stopped before it faults there.
+        && vcpu.system_registers()?.cs.selector & 3 == level
     {
         // The port write that a signal came before: taken as done, because what it would say is all here.
         vcpu.set_registers(&Registers { rip: registers.rip + layout::OUT_BYTES, ..registers });
@@ -174,14 +176,15 @@ pub(super) fn in_restore_gate(rip: u64) -> bool {
     (layout::REGISTERS_GATE..layout::REGISTERS_GATE + layout::RESTORE_GATES_BYTES).contains(&rip)
 }
 
-/// The exit that the next instruction makes, if it is one of the ports' that tell everything by where they are.
-fn about_to_exit(passage: Passage, rip: u64) -> Option<Exit> {
+/// The exit that the next instruction makes, if it is one of the ports' that tell everything by where they are; and the level that it is
+/// made at.
+fn about_to_exit(passage: Passage, rip: u64) -> Option<(Exit, u16)> {
     let out = |port: u8| Exit::PortOut { port: port.into(), size: 1, count: 1 };
     if passage.bell == Bell::Out && rip == passage.entry() {
-        return Some(out(abi::SYSCALL_PORT));
+        return Some((out(abi::SYSCALL_PORT), if passage.gate == Gate::User { 3 } else { 0 }));
     }
     let stub = rip.checked_sub(layout::STUBS)?;
-    (stub.is_multiple_of(layout::STUB_BYTES) && stub_vector(rip).is_some()).then(|| out(abi::TRAP_PORT))
+    (stub.is_multiple_of(layout::STUB_BYTES) && stub_vector(rip).is_some()).then(|| (out(abi::TRAP_PORT), 0))
 }
 
 fn in_gate(passage: Passage, rip: u64) -> bool {

@@ -180,6 +180,7 @@ impl Machine {
 
     /// Leaves nothing pending in the vCPU that would still happen after its registers were replaced.
     fn settle(&mut self) -> Result<(), HostError> {
+        self.finish_hypercall()?;
         if self.stopped != Stopped::Inside {
             return Ok(());
         }
@@ -187,8 +188,8 @@ impl Machine {
         self.shell.vcpu.complete()?;
         // An exception that was about to be delivered when a signal came.
         self.shell.vcpu.clear_events()?;
-        self.stopped =
-            if self.shell.vcpu.registers().rip < layout::KERNEL_VIRTUAL { Stopped::Fresh } else { Stopped::Trap };
+        let at_cpl3 = self.shell.vcpu.system_registers()?.cs.selector & 3 == 3;
+        self.stopped = if at_cpl3 { Stopped::Fresh } else { Stopped::Trap };
         Ok(())
     }
 
