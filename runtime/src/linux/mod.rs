@@ -145,6 +145,19 @@ impl Process {
         })
     }
 
+    /// Makes it what it was, but for what was counted. What is the same already is not copied: a restore that undoes no more than memory allocates
+    /// nothing.
+    pub(crate) fn restore(&mut self, saved: &Self) {
+        let Self { memory, files, signals, supply, counts: _, name, executable, open_files, bias, waited } = saved;
+        put_back(&mut self.memory, memory);
+        self.files.restore(files);
+        put_back(&mut self.signals, signals);
+        self.supply.clone_from(supply);
+        put_back(&mut self.name, name);
+        put_back(&mut self.executable, executable);
+        (self.open_files, self.bias, self.waited) = (*open_files, *bias, *waited);
+    }
+
     /// What is at an address, for a report.
     pub(crate) fn place(&self, address: u64) -> Place {
         self.memory.place(address)
@@ -166,6 +179,13 @@ impl Process {
     /// What the program is told of a deadline on the host's `CLOCK_MONOTONIC`: the same on its own, or none.
     pub(crate) fn deadline(&self, at: Nanos) -> Nanos {
         self.supply.deadline(at)
+    }
+}
+
+/// Comparing is quicker than copying what allocates.
+fn put_back<T: Clone + PartialEq>(ours: &mut T, saved: &T) {
+    if ours != saved {
+        ours.clone_from(saved);
     }
 }
 

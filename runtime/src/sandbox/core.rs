@@ -245,7 +245,7 @@ impl<T> Core<T> {
             let before = std::mem::replace(&mut self.machine, machine);
             shells::give(before, std::mem::replace(&mut self.fittings, saved.fittings.clone()));
         }
-        self.process.clone_from(&saved.process);
+        self.process.restore(&saved.process);
         self.channel.clone_from(&saved.channel);
         self.limits.clone_from(&saved.limits);
         self.regions = Arc::clone(&saved.regions);

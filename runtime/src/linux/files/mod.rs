@@ -68,6 +68,16 @@ impl Files {
         }
     }
 
+    /// Makes them what they were. The tree is shared, and the table of descriptors is copied only if it differs.
+    pub(crate) fn restore(&mut self, saved: &Self) {
+        let Self { tree, descriptors, current, umask } = saved;
+        self.tree = Arc::clone(tree);
+        if self.descriptors != *descriptors {
+            self.descriptors.clone_from(descriptors);
+        }
+        (self.current, self.umask) = (*current, *umask);
+    }
+
     /// What is behind a descriptor: for calls that only need to know that (`ioctl`, `fsync`, `poll`, `mmap`).
     ///
     /// # Errors
