@@ -3,7 +3,7 @@
 //! ```text
 //! Image    chunk 0    chunk 1   chunk 2         a chunk is 64 pages: one word of a dirty log
 //!            │          none       │            an image that differs in a few pages copies their chunks' pointers
-//!            ▼        (zeros)      ▼            and holds new pages for these alone
+//!            ▼        (zeros)      ▼            and holds new pages for these alone; a copy shares all of it
 //!          page page none …      page …         no page: zeros
 //! ```
 
@@ -29,7 +29,7 @@ type Chunk = [Option<Arc<PageContent>>; CHUNK_PAGES];
 /// See the module's documentation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Image {
-    chunks: Vec<Option<Arc<Chunk>>>,
+    chunks: Arc<Vec<Option<Arc<Chunk>>>>,
 }
 
 impl Image {
@@ -46,9 +46,9 @@ impl Image {
             if content.is_none() {
                 return;
             }
-            self.chunks.resize(chunk + 1, None);
+            Arc::make_mut(&mut self.chunks).resize(chunk + 1, None);
         }
-        let Some(place) = self.chunks.get_mut(chunk) else { return };
+        let Some(place) = Arc::make_mut(&mut self.chunks).get_mut(chunk) else { return };
         let pages = Arc::make_mut(place.get_or_insert_with(|| Arc::new([const { None }; CHUNK_PAGES])));
         if let Some(place) = pages.get_mut(page) {
             *place = content;
@@ -57,7 +57,8 @@ impl Image {
 
     /// The pages that two images do not share: chunks, and a bit for each page. What they share is equal; what they do not may be.
     pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (usize, u64)> + 'a {
-        let chunks = self.chunks.len().max(other.chunks.len());
+        let are_one = Arc::ptr_eq(&self.chunks, &other.chunks);
+        let chunks = if are_one { 0 } else { self.chunks.len().max(other.chunks.len()) };
         (0..chunks).filter_map(move |index| {
             let [ours, theirs] = [self, other].map(|image| image.chunks.get(index).and_then(Option::as_ref));
             let bits = match (ours, theirs) {
