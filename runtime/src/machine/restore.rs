@@ -132,13 +132,17 @@ impl Machine {
             at = word + 1;
             for page in ones(bits) {
                 self.shell.memory.read(address(word, page), &mut content)?;
-                if content == *self.base.page(word, page).unwrap_or(&ZEROS) {
-                    continue;
+                let differs = content != *self.base.page(word, page).unwrap_or(&ZEROS);
+                let bit = 1 << page;
+                let habit = self.shell.dirty.habit(word, bit);
+                self.shell.dirty.found(word, bit, habit, differs);
+                if differs {
+                    image.set(word, page, Some(Arc::new(PageContent(content))));
                 }
-                image.set(word, page, Some(Arc::new(PageContent(content))));
             }
         }
         self.shell.memory.forget_written();
+        self.shell.protect_clean()?;
         self.base = image.clone();
         Ok(image)
     }
