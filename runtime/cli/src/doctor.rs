@@ -225,6 +225,7 @@ fn print_report(able: bool, checks: &[Check], floors: Option<&Floors>) {
         for (name, time) in [
             ("exit from CPL3 and back", floors.exit),
             ("a virtual machine's life (64 MiB)", floors.vm_life),
+            ("the same without its end", floors.vm_creation),
             ("first touch of a page", floors.first_touch),
             ("a 5 ms limit is late by", floors.overshoot),
             ("a posted store", floors.posted_write),
@@ -251,6 +252,7 @@ fn json_report(able: bool, checks: &[Check], probe: Option<&HostProbe>, floors: 
         "floors": floors.map(|floors| json!({
             "exit_ns": nanos(floors.exit),
             "vm_life_ns": nanos(floors.vm_life),
+            "vm_creation_ns": nanos(floors.vm_creation),
             "first_touch_ns": nanos(floors.first_touch),
             "overshoot_ns": nanos(floors.overshoot),
             "posted_write_ns": nanos(floors.posted_write),

@@ -25,6 +25,8 @@ pub enum Floor {
     /// A bare VM with one slot of 64 MiB: the KVM calls that make it, run it to its first exit, and drop it. Mapping the slot's memory
     /// and unmapping it is not counted.
     VmLife,
+    /// The same without dropping it.
+    VmCreation,
     /// The first touch of a 4 KiB page that the guest has mapped.
     FirstTouch,
     /// How much later than asked for a bare per-thread timer, set to 5 ms, stops a spinning bare VM.
@@ -45,6 +47,8 @@ pub struct Floors {
     pub exit: Duration,
     /// [`Floor::VmLife`]
     pub vm_life: Duration,
+    /// [`Floor::VmCreation`]
+    pub vm_creation: Duration,
     /// [`Floor::FirstTouch`]
     pub first_touch: Duration,
     /// [`Floor::Overshoot`]
@@ -92,6 +96,7 @@ impl HostProbe {
         Ok(Floors {
             exit: self.least(Floor::Exit, EXIT_ROUNDS)?,
             vm_life: self.least(Floor::VmLife, LIFE_ROUNDS)?,
+            vm_creation: self.least(Floor::VmCreation, LIFE_ROUNDS)?,
             first_touch: self.least(Floor::FirstTouch, TOUCH_ROUNDS)?,
             overshoot: self.median(Floor::Overshoot, OVERSHOOT_ROUNDS)?,
             posted_write: self.median(Floor::PostedWrite, STORE_ROUNDS)?,
@@ -110,6 +115,7 @@ impl HostProbe {
         Ok(match floor {
             Floor::Exit => Duration::from_nanos(exits(device)?) / EXITS,
             Floor::VmLife => Duration::from_nanos(life(device)?),
+            Floor::VmCreation => Duration::from_nanos(creation(device)?),
             Floor::FirstTouch => Duration::from_nanos(touch(device, self)?) / TOUCH_PAGES,
             Floor::Overshoot => Duration::from_nanos(overshoot(device)?),
             Floor::PostedWrite => Duration::from_nanos(stores(device)?) / u32::from(bare::STORES),
@@ -150,6 +156,16 @@ fn life(device: &Device) -> Result<Nanos, HostError> {
     let memory = vm.end();
     let taken = clock::monotonic() - from;
     drop(memory);
+    Ok(taken)
+}
+
+fn creation(device: &Device) -> Result<Nanos, HostError> {
+    let memory = bare::memory(Guest::Exits)?;
+    let from = clock::monotonic();
+    let mut vm = BareVm::new(device, memory)?;
+    vm.run()?;
+    let taken = clock::monotonic() - from;
+    drop(vm);
     Ok(taken)
 }
 
@@ -231,7 +247,7 @@ mod tests {
     #[test]
     fn every_floor_is_measured() {
         let floors = HostProbe::get().unwrap().measure().unwrap();
-        for floor in [floors.exit, floors.vm_life, floors.first_touch, floors.posted_write] {
+        for floor in [floors.exit, floors.vm_life, floors.vm_creation, floors.first_touch, floors.posted_write] {
             assert!(!floor.is_zero(), "{floors:?}");
         }
         assert_eq!(floors.ping_pong.is_some_and(|floor| !floor.is_zero()), cpus() > 1, "{floors:?}");
