@@ -1,16 +1,17 @@
-//! What a call allocates on the host, unless its values do: nothing, once its buffers have grown. Seen by an allocator that counts for the whole process,
-//! the thread of a live guest included, hence without the harness that runs tests on threads of its own.
+//! What a call allocates on the host, unless its values do: nothing, once its buffers have grown, and a restore no more; and what memory an idle
+//! sandbox takes. Seen by an allocator that counts for the whole process, the thread of a live guest included, hence without the harness that runs
+//! tests on threads of its own.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "this is a test, whose main is not marked as one")]
 #![allow(missing_docs, reason = "a test has no readers of its interface")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ampoule::{Idle, Imports};
-use ampoule_tests::{echoing, honest_call, program, sandbox};
+use ampoule::{Idle, Imports, Program, Sandbox, Snapshot};
+use ampoule_tests::{call_bytes, echoing, honest_call, program, sandbox};
 
 /// The system's allocator, with a count of what is asked of it.
 struct Counting;
@@ -20,6 +21,8 @@ static ALLOCATOR: Counting = Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static DEALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Bytes given out and not given back.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 /// The next request says where it comes from.
 static LOUD: AtomicBool = AtomicBool::new(false);
 
@@ -27,18 +30,22 @@ static LOUD: AtomicBool = AtomicBool::new(false);
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(&ALLOCATIONS, "allocation");
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promises are the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(&DEALLOCATIONS, "deallocation");
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as above; what this allocator gave out is the system's.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(&ALLOCATIONS, "reallocation");
+        HELD.fetch_add(size, Ordering::Relaxed);
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -65,7 +72,10 @@ fn main() {
         ("a warm live call of bytes that calls the host allocates nothing", || live("calls_host", b"01234567")),
         ("a warm live call of a long message allocates nothing", || live("echo", &[7; 1 << 20])),
         ("a warm call with numbers allocates nothing", typed),
-    ] as [(&str, fn()); 7]
+        ("a warm restore and a call after it allocate nothing", restored),
+        ("a twin's life in a used machine allocates a few times", twins),
+        ("an idle sandbox of a snapshot takes a few KiB, and the pages that it wrote", idle),
+    ] as [(&str, fn()); 10]
     {
         print!("{promise} ... ");
         std::io::stdout().flush().expect("stdout");
@@ -115,5 +125,74 @@ fn allocates_nothing(mut act: impl FnMut()) {
         LOUD.store(true, Ordering::Relaxed);
         act();
         panic!("{CALLS} calls: {before:?} allocations and deallocations before, {after:?} after");
+    }
+}
+
+/// A guest that has served a call, and its state then.
+fn warm(program: &Program) -> (Sandbox<()>, Snapshot) {
+    let mut plugin = sandbox(program, &Imports::new());
+    call_bytes(&mut plugin, "dirty", b"16").expect("a reply");
+    let snapshot = plugin.snapshot().expect("a snapshot");
+    (plugin, snapshot)
+}
+
+fn restored() {
+    let (mut plugin, snapshot) = warm(&program("states"));
+    let (mut reply, call) = (Vec::new(), honest_call());
+    allocates_nothing(|| {
+        plugin.restore(&snapshot).expect("a restore");
+        plugin.call_bytes("dirty", b"16", &mut reply, &call).expect("a reply");
+    });
+}
+
+/// Allocations in a twin's life: its core, its process's tables, its streams. Not one of them is in its machine.
+const TWIN: u64 = 13;
+
+fn twins() {
+    let (plugin, snapshot) = warm(&program("states"));
+    drop(plugin);
+    let (mut reply, call, imports) = (Vec::new(), honest_call(), Imports::new());
+    allocates_at_most(TWIN, || {
+        let mut twin = snapshot.spawn(&imports, ()).expect("a twin");
+        twin.call_bytes("dirty", b"16", &mut reply, &call).expect("a reply");
+    });
+}
+
+/// Sandboxes that are alive and idle.
+const IDLE_SANDBOXES: usize = 1000;
+/// Bytes for each, before its first call and after. They have no mapping of their own, so that this is all that is theirs.
+const IDLE_BYTES: [usize; 2] = [4 << 10, 64 << 10];
+
+fn idle() {
+    let (plugin, snapshot) = warm(&program("states"));
+    drop(plugin);
+    let spawn = || snapshot.spawn(&Imports::new(), ()).expect("a twin");
+    let before = HELD.load(Ordering::Relaxed);
+    let each = || (HELD.load(Ordering::Relaxed) - before) / IDLE_SANDBOXES;
+    let mut twins: Vec<_> = (0..IDLE_SANDBOXES).map(|_| spawn()).collect();
+    let spawned = each();
+    for twin in &mut twins {
+        call_bytes(twin, "dirty", b"0").expect("a reply");
+        twin.park().expect("parked");
+    }
+    let held = [spawned, each()];
+    print!("{held:?} bytes ... ");
+    assert!(held.iter().zip(IDLE_BYTES).all(|(held, most)| *held <= most));
+}
+
+/// What each of many does, on average and rounded up.
+fn allocates_at_most(most: u64, mut act: impl FnMut()) {
+    for _ in 0..WARM_UP {
+        act();
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..CALLS {
+        act();
+    }
+    let each = (ALLOCATIONS.load(Ordering::Relaxed) - before).div_ceil(CALLS as u64);
+    if each > most {
+        LOUD.store(true, Ordering::Relaxed);
+        act();
+        panic!("{each} allocations, and there were {most}");
     }
 }

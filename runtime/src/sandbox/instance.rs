@@ -338,4 +338,4 @@ pub(super) fn wait<T>(core: &mut Core<T>, watch: &mut Watch) -> Result<(), Halt>
 
 #[cfg(test)]
 #[path = "instance_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -13,8 +13,8 @@ use crate::vm::seam::{HostCall, fault};
 
 const TABLE: &[u8] = b"export echo\n";
 
-/// Attaches and echoes, in the smallest ELF file that can; its buffer is below the stack pointer.
-fn echo() -> Program {
+/// Attaches and echoes, in the smallest ELF file that can; its buffer is below the stack pointer. It writes to one page, its stack's.
+pub(crate) fn echo() -> Program {
     const START: u32 = 0x40_0078;
     let code = |table: u32| {
         let mut code = Vec::new();
@@ -29,7 +29,7 @@ fn echo() -> Program {
         code.extend([&[0xb8][..], &number(call::NEXT)].concat()); // mov eax, NEXT
         code.extend([0x4c, 0x8d, 0x94, 0x24, 0x00, 0xfc, 0xff, 0xff]); // lea r10, [rsp - 1024]
         code.extend([0x41, 0xb9, 0x00, 0x02, 0x00, 0x00, 0x0f, 0x05]); // mov r9d, 512; syscall
-        code.extend([0x89, 0xc2, 0x4c, 0x89, 0xd6]); // mov edx, eax; mov rsi, r10
+        code.extend([0x50, 0x5a, 0x4c, 0x89, 0xd6]); // push rax; pop rdx; mov rsi, r10
         code.extend([&[0xbf][..], &number(call::OUTCOME_RETURNED)].concat()); // mov edi, RETURNED
         let back = i8::try_from(serve.cast_signed() - (code.len() + 2).cast_signed()).unwrap();
         code.extend([0xeb, back.cast_unsigned()]); // jmp to NEXT

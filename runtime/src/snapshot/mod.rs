@@ -8,6 +8,8 @@
 
 mod error;
 mod spawn;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
