@@ -20,7 +20,7 @@ use crate::subjects::{Subject, floor, generous};
 type Numbers = Func<(u32,), u32>;
 
 /// Calls before the first that is timed.
-const WARM_UP: u32 = 20;
+pub(crate) const WARM_UP: u32 = 20;
 /// Calls that are timed together, as many as the floor has exits.
 const CALLS: u32 = 100;
 /// Events between two exits: as many as the floor has stores.
@@ -82,7 +82,7 @@ fn function(program: &Program, name: &str) -> Numbers {
 }
 
 /// The mean of `count` times of `act`, after a warm-up.
-fn mean(count: u32, mut act: impl FnMut()) -> Duration {
+pub(crate) fn mean(count: u32, mut act: impl FnMut()) -> Duration {
     for _ in 0..WARM_UP {
         act();
     }
@@ -105,7 +105,7 @@ fn least(batches: u32, count: u32, mut act: impl FnMut()) -> Duration {
     least
 }
 
-fn timed(count: u32, act: &mut impl FnMut()) -> Duration {
+pub(crate) fn timed(count: u32, act: &mut impl FnMut()) -> Duration {
     let from = Instant::now();
     for _ in 0..count {
         act();

@@ -12,6 +12,7 @@
 
 mod calls;
 mod report;
+mod snapshots;
 mod subjects;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 3;
 
 fn main() -> ExitCode {
+    // A row that uses machines again says so: one that is kept would be in the way of the others.
+    ampoule::set_max_idle_machines(0);
     let mut criterion = Criterion::default()
         .sample_size(SAMPLES)
         .warm_up_time(WARM_UP)
