@@ -63,6 +63,10 @@ fn a_call_after_a_warm_restore_is_one_exit_and_asks_nothing_of_the_vcpu_but_to_r
 fn a_page_that_is_left_alone_is_protected_by_one_more_call() {
     // What is known of a page stays with the machine.
     let (mut sandbox, snapshot) = with_only_new(warm);
+    // What the snapshot protected, and is caught again so soon, would be kept.
+    for _ in 0..8 {
+        sandbox.restore(&snapshot).unwrap();
+    }
     call(&mut sandbox);
     let restores = [(); 4].map(|()| calls(|| sandbox.restore(&snapshot).unwrap()));
     let protecting = restores.iter().filter(|calls| calls.contains(&HostCall::ClearDirtyLog)).count();
@@ -71,23 +75,24 @@ fn a_page_that_is_left_alone_is_protected_by_one_more_call() {
 }
 
 #[test]
-fn a_snapshot_reads_the_dirty_log_and_two_states_of_the_vcpu() {
+fn a_snapshot_reads_the_dirty_log_and_one_state_of_the_vcpu() {
     let (mut sandbox, _) = warm();
     let snapshots = [(); 2 * WARM_UP].map(|()| {
         call(&mut sandbox);
         calls(|| drop(sandbox.snapshot().unwrap()))
     });
     for made in &snapshots[WARM_UP..] {
-        assert_eq!(made, &[HostCall::GetSregs, HostCall::GetXsave, HostCall::GetDirtyLog]);
+        assert_eq!(made, &[HostCall::GetXsave, HostCall::GetDirtyLog]);
     }
 }
 
 #[test]
 fn pages_that_are_left_alone_between_snapshots_are_protected_and_no_longer_compared() {
-    let (mut sandbox, _) = with_only_new(warm);
+    let mut sandbox = with_only_new(|| Sandbox::new(&echo(), &Imports::new(), ()).unwrap());
+    call(&mut sandbox);
     let snapshots = [(); 4].map(|()| calls(|| drop(sandbox.snapshot().unwrap())));
-    let protecting = snapshots.iter().filter(|calls| calls.contains(&HostCall::ClearDirtyLog)).count();
-    assert_eq!(protecting, 1, "{snapshots:?}");
+    let protecting = snapshots.map(|calls| calls.contains(&HostCall::ClearDirtyLog));
+    assert_eq!(protecting, [true, false, false, false]);
 }
 
 #[test]
