@@ -171,7 +171,7 @@ impl Process {
     /// Random bytes that the program is given before it asks: `AT_RANDOM`, and the seed in the info page, another for every life.
     pub(crate) fn random<const N: usize>(&mut self) -> Result<[u8; N], HostError> {
         let mut bytes = [0; N];
-        let filled = self.supply.fill(&mut bytes);
+        let filled = self.supply.fill_small(&mut bytes);
         filled.map_err(|errno| HostError::Call { call: HostCall::Random, source: errno.into() })?;
         Ok(bytes)
     }

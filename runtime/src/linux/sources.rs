@@ -175,6 +175,11 @@ impl Supply {
         }
     }
 
+    /// The same for a few bytes that the host writes into the guest.
+    pub(crate) fn fill_small(&mut self, buf: &mut [u8]) -> Result<(), Errno> {
+        if self.is_host() { random::fill_small(buf) } else { self.fill(buf) }
+    }
+
     /// A deadline on the host's `CLOCK_MONOTONIC`, in the program's; none if that has nothing to do with the host's.
     pub(crate) fn deadline(&self, at: Nanos) -> Nanos {
         if self.is_host() { at } else { Nanos::MAX }

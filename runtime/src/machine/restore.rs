@@ -203,7 +203,6 @@ impl Machine {
     fn restore_memory(&mut self, image: &Image) -> Result<(), HostError> {
         self.shell.collect_dirty()?;
         let Self { shell, base, .. } = self;
-        let mut content = [0; PAGE_BYTES];
         let mut at = 0;
         while let Some((word, bits)) = shell.dirty.next(at) {
             at = word + 1;
@@ -213,11 +212,8 @@ impl Machine {
             for page in ones(bits & !shell.dirty.kept(word)) {
                 let bit = 1 << page;
                 let habit = shell.dirty.habit(word, bit);
-                let mut differs = true;
-                if habit == Habit::Compare {
-                    shell.memory.read(address(word, page), &mut content)?;
-                    differs = content != *base.page(word, page).unwrap_or(&ZEROS);
-                }
+                let differs = habit != Habit::Compare
+                    || shell.memory.differs(address(word, page), base.page(word, page).unwrap_or(&ZEROS))?;
                 shell.memory.put_back(address(word, page), image.page(word, page))?;
                 shell.dirty.found(word, bit, habit, differs);
             }

@@ -145,6 +145,13 @@ impl GuestMemory {
         self.written.fill(0);
     }
 
+    /// True if a page holds something else.
+    pub(crate) fn differs(&self, start: u64, page: &[u8; PAGE_BYTES]) -> Result<bool, HostError> {
+        let mut content = [0; PAGE_BYTES];
+        self.read(start, &mut content)?;
+        Ok(content != *page)
+    }
+
     /// Makes a payload page what its base says, without marking it; none is a page of zeros.
     pub(crate) fn put_back(&mut self, start: u64, page: Option<&[u8; PAGE_BYTES]>) -> Result<(), HostError> {
         self.range(start, PAGE_BYTES)?.copy_from(page.unwrap_or(&ZEROS));
