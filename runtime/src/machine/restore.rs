@@ -134,11 +134,8 @@ impl Machine {
                 self.shell.memory.read(address(word, page), &mut content)?;
                 let differs = content != *self.base.page(word, page).unwrap_or(&ZEROS);
                 let bit = 1 << page;
-                match self.shell.dirty.habit(word, bit) {
-                    // It is equal from now on, whatever it was: the next snapshot need not look at all that was ever written.
-                    Habit::New => self.shell.dirty.found(word, bit, Habit::Compare, false),
-                    habit => self.shell.dirty.found(word, bit, habit, differs),
-                }
+                let habit = self.shell.dirty.habit(word, bit);
+                self.shell.dirty.saved(word, bit, habit, differs);
                 if differs {
                     image.set(word, page, Some(Arc::new(PageContent(content))));
                 }

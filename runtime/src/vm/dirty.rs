@@ -158,6 +158,16 @@ impl DirtyPages {
         }
     }
 
+    /// The same for a snapshot. Every page equals its base afterwards, so that a new one can be protected at once: otherwise the next
+    /// snapshot would look at all that was ever written.
+    pub(crate) fn saved(&mut self, word: usize, bit: u64, habit: Habit, differs: bool) {
+        let is_caught_again = self.cleared.get(word).is_some_and(|cleared| cleared & bit != 0);
+        match habit {
+            Habit::New if !is_caught_again => self.found(word, bit, Habit::Compare, false),
+            habit => self.found(word, bit, habit, differs),
+        }
+    }
+
     /// Protects the pages again that were left alone.
     pub(super) fn protect(&mut self, vm: &VmFd, slot: u32, pages: u64) -> Result<(), HostError> {
         if !std::mem::take(&mut self.any_clear) {
@@ -211,6 +221,18 @@ mod tests {
             logged(&mut pages, 1);
             assert_eq!(pages.habit(0, 1), habit);
             pages.found(0, 1, habit, false);
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_a_snapshot_is_protected_at_once_and_kept_if_it_is_caught_again() {
+        let mut pages = DirtyPages::new(64);
+        for (habit, protected) in [(Habit::New, 1), (Habit::New, 0), (Habit::Kept, 0)] {
+            logged(&mut pages, 1);
+            assert_eq!(pages.habit(0, 1), habit);
+            pages.clear[0] = 0;
+            pages.saved(0, 1, habit, true);
+            assert_eq!(pages.clear[0], protected);
         }
     }
 
