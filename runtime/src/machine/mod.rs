@@ -91,6 +91,8 @@ pub(crate) struct Machine {
     loaded: Option<Arc<ExtendedState>>,
     /// The restore gate works on this host.
     has_gate: bool,
+    /// The exception that the restore gate took last, and where, if it ever did.
+    gate_fault: Option<(u8, u64)>,
     /// KVM may have derived something from the page tables.
     has_run: bool,
     /// Nothing that was done with it failed: it can be restored.
@@ -177,6 +179,7 @@ impl Machine {
             reload: None,
             loaded: None,
             has_gate: false,
+            gate_fault: None,
             has_run: false,
             is_sound: true,
             has_ring: false,
@@ -193,19 +196,30 @@ impl Machine {
         let exit = self.shell.vcpu.run()?;
         let decoded = event::decode(exit, self.passage, self.shell.vcpu.as_mut(), &self.shell.memory)?;
         self.stopped = decoded.stopped;
+        if decoded.arrived {
+            self.tables.edits_arrived();
+        }
+        if let (Some(_), Some(user), Event::Exception(exception)) = (&self.reload, decoded.user, decoded.event)
+            && event::in_restore_gate(user.rip)
+        {
+            // What the vCPU still has of the last program, such as a protection key, keeps the gate from its data. Or the payload jumped
+            // there by itself: it goes back to where it was restored, and has the fault the next time.
+            self.gate_fault = Some((exception.vector, user.rip));
+            self.reload_by_calls()?;
+            self.replaced = true;
+            return self.run();
+        }
         if let Some(user) = decoded.user {
             self.user = user;
         }
         if decoded.arrived {
-            self.tables.edits_arrived();
-            if self.reload.take().is_some()
-                && let Event::Exception(exception) | Event::Fatal(exception) = decoded.event
-                && event::in_restore_gate(self.user.rip)
-            {
-                return Ok(Event::KernelFault { vector: exception.vector, rip: self.user.rip });
-            }
+            self.reload = None;
         }
-        self.is_sound = !matches!(decoded.event, Event::Crashed(_) | Event::Broken(_) | Event::KernelFault { .. });
+        // Half of an `in` or of a load is done, and KVM would do the other half, or all rounds of a string, with the next program's registers.
+        self.is_sound = !matches!(
+            decoded.event,
+            Event::Fatal(_) | Event::Crashed(_) | Event::Broken(_) | Event::KernelFault { .. }
+        );
         match decoded.event {
             Event::Exception(exception) if exception.vector == UNDEFINED => self.corrected(exception),
             event => Ok(event),
@@ -452,5 +466,7 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod tests;

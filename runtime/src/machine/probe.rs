@@ -319,7 +319,8 @@ fn restore_gate_works(device: &Device, passage: Passage) -> Result<Option<ProbeF
         let state = tiny.machine.save()?;
         tiny.machine.restore(&state)?;
     }
-    tiny.rings()
+    let failure = tiny.rings()?;
+    Ok(failure.or(tiny.machine.gate_fault.map(|(vector, rip)| ProbeFailure::Exception { vector, rip })))
 }
 
 #[cfg(test)]

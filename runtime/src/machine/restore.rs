@@ -82,6 +82,12 @@ impl MachineState {
     pub(crate) fn image(&self) -> &Image {
         &self.image
     }
+
+    /// Sets the bases of FS and GS.
+    #[cfg(test)]
+    pub(super) fn set_bases(&mut self, bases: [u64; 2]) {
+        self.reload.segments.bases = bases;
+    }
 }
 
 impl Machine {
@@ -154,6 +160,8 @@ impl Machine {
         self.touched = self.touched();
         self.settle()?;
         self.shell.vcpu.drain_posted(&mut |_| {});
+        // Seed, number and deadline of a life that is over: some programs are told of none.
+        self.shell.memory.zero_page(layout::kernel_physical(layout::INFO_PAGE))?;
         self.restore_memory(&state.image)?;
         let moved = self.tables.reset(&mut self.shell.memory, &state.tables)?;
         if moved.is_some() {
@@ -175,11 +183,17 @@ impl Machine {
     fn finish_instruction(&mut self) -> Result<(), HostError> {
         if self.stopped == Stopped::Inside && self.reload.is_none() {
             self.shell.vcpu.complete()?;
-            if let Some(user) = event::in_payload(&self.shell.vcpu.registers()) {
-                self.user = user;
+            let registers = self.shell.vcpu.registers();
+            // A payload can stand at any address, if it is about to fault there.
+            if event::in_payload(&registers).is_some() || self.is_at_cpl3()? {
+                self.user = registers;
             }
         }
         Ok(())
+    }
+
+    fn is_at_cpl3(&mut self) -> Result<bool, HostError> {
+        Ok(self.shell.vcpu.system_registers()?.cs.selector & 3 == 3)
     }
 
     /// Leaves nothing pending in the vCPU that would still happen after its registers were replaced.
@@ -192,8 +206,10 @@ impl Machine {
         self.shell.vcpu.complete()?;
         // An exception that was about to be delivered when a signal came.
         self.shell.vcpu.clear_events()?;
-        let at_cpl3 = self.shell.vcpu.system_registers()?.cs.selector & 3 == 3;
-        self.stopped = if at_cpl3 { Stopped::Fresh } else { Stopped::Trap };
+        // At CPL3 or CPL0, which the instruction pointer does not tell: CPL3 can have jumped to the kernel's half, about to fault.
+        let system = self.system;
+        self.shell.vcpu.enter_with(&system);
+        self.stopped = Stopped::Fresh;
         Ok(())
     }
 
@@ -264,8 +280,13 @@ impl Machine {
     }
 
     /// The same by two calls of KVM's, where the gate cannot be used.
-    fn reload_by_calls(&mut self) -> Result<(), HostError> {
+    pub(super) fn reload_by_calls(&mut self) -> Result<(), HostError> {
         let Some(Reload { extended, segments }) = self.reload.take() else { return Ok(()) };
+        self.loaded = None;
+        // The payload can read what the gates load from, and somebody else's may be there.
+        for page in [layout::RESTORED_EXTENDED_PAGE, layout::RESTORED_REGISTERS_PAGE] {
+            self.shell.memory.zero_page(layout::kernel_physical(page))?;
+        }
         self.shell.vcpu.set_extended_state(&extended)?;
         let mut system = match self.stopped {
             Stopped::Fresh => self.system,

@@ -81,11 +81,21 @@ impl<T> Home<T> {
         let Saved { fittings, machine, .. } = &*parked.saved;
         // The regions fitted when the snapshot's own sandbox was made.
         let machine = shells::lend(fittings, machine)?.map_err(|_| HostError::NoGuest)?;
-        let is_twin = parked.life.is_none();
+        let (is_twin, stats, saved) = (parked.life.is_none(), parked.stats.clone(), Arc::clone(&parked.saved));
         let Place::Parked(parked) = std::mem::replace(&mut self.0, Place::Gone) else { return Err(HostError::NoGuest) };
         let mut core = Box::new(Core::wake(*parked, machine));
         let told = if is_twin { core.begin_life() } else { core.tell_life() };
-        self.0 = Place::Awake(core);
+        if told.is_ok() {
+            self.0 = Place::Awake(core);
+        } else {
+            // A guest that was not told its life must not run.
+            let mut parked = core.park(saved, Used::default());
+            parked.stats = stats;
+            if is_twin {
+                parked.life = None;
+            }
+            self.0 = Place::Parked(Box::new(parked));
+        }
         told
     }
 

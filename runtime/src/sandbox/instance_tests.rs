@@ -157,3 +157,78 @@ fn a_sandbox_and_its_calls_go_from_thread_to_thread() {
     sandbox.call_bytes("echo", b"back", &mut reply, &Call::new()).unwrap();
     assert_eq!(reply, b"back");
 }
+
+/// What can be done with a snapshot, in the order of the kernel calls that it takes.
+fn life_with_snapshots(program: &Program) -> Result<(), (&'static str, State, String)> {
+    let mut sandbox =
+        Sandbox::new(program, &Imports::new(), ()).map_err(|error| ("new", State::Poisoned, describe(&error)))?;
+    let mut reply = Vec::new();
+    let failed = |what, state, error: &dyn std::error::Error| Err((what, state, describe(error)));
+    let snapshot = match sandbox.snapshot() {
+        Ok(snapshot) => snapshot,
+        Err(error) => return failed("snapshot", sandbox.state(), &error),
+    };
+    for message in [&b"first"[..], b"second"] {
+        if let Err(error) = sandbox.call_bytes("echo", message, &mut reply, &Call::new()) {
+            return failed("call", sandbox.state(), &error);
+        }
+        assert_eq!(reply, message);
+        if let Err(error) = sandbox.restore(&snapshot) {
+            return failed("restore", sandbox.state(), &error);
+        }
+    }
+    if let Err(error) = sandbox.park() {
+        return failed("park", sandbox.state(), &error);
+    }
+    let mut twin = snapshot.spawn(&Imports::new(), ()).unwrap();
+    for (what, sandbox) in [("wake", &mut sandbox), ("spawn", &mut twin)] {
+        let had_machine = sandbox.has_machine();
+        if let Err(error) = sandbox.call_bytes("echo", b"third", &mut reply, &Call::new()) {
+            let (state, woken) = (sandbox.state(), sandbox.has_machine());
+            if !had_machine && !woken {
+                // Nothing ran: it is as it was, and can be called.
+                assert_eq!(state, State::Ready, "{what}: {error}");
+                sandbox.call_bytes("echo", b"again", &mut reply, &Call::new()).unwrap();
+                assert_eq!(reply, b"again");
+                return failed("wake", State::Poisoned, &error);
+            }
+            return failed(what, state, &error);
+        }
+        assert_eq!(reply, b"third");
+    }
+    Ok(())
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[test]
+fn a_snapshot_restore_spawn_or_wake_in_which_any_kernel_call_fails_poisons_or_changes_nothing_and_the_next_is_well() {
+    let program = echo();
+    life_with_snapshots(&program).unwrap();
+    // In machines that were used before, as far as there are any, and in new ones.
+    for only_new in [true, false] {
+        let failing = |nth| {
+            let body = || fault::with_nth_failing(nth, libc::EIO, || life_with_snapshots(&program));
+            if only_new { with_only_new(body) } else { body() }
+        };
+        let (made, calls) = failing(None);
+        made.unwrap();
+        for nth in 0..calls.len() {
+            let (result, made) = failing(Some(nth));
+            if let Err((what, state, error)) = result {
+                assert_eq!(state, State::Poisoned, "call {nth} in {what}: {error}");
+                let name = made.get(nth).unwrap().name();
+                assert!(error.contains(name) && error.contains("os error 5"), "call {nth}, {name}, in {what}: {error}");
+            }
+            life_with_snapshots(&program).unwrap();
+        }
+    }
+}

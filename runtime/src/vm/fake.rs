@@ -109,4 +109,8 @@ impl Vcpu for FakeVcpu {
     fn set_signal_mask(&mut self, _mask: u64) -> Result<(), HostError> {
         Ok(())
     }
+
+    fn report(&self) -> Option<super::report::Report> {
+        None
+    }
 }

@@ -40,6 +40,8 @@ mod mapping;
 pub(crate) mod memory;
 pub(crate) mod posted;
 pub(crate) mod process;
+#[cfg(test)]
+pub(crate) mod report;
 pub(crate) mod seam;
 pub(crate) mod shared;
 pub(crate) mod shell;
