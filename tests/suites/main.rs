@@ -11,6 +11,7 @@ mod abi_document;
 mod async_calls;
 mod doorbells;
 mod events;
+mod exact;
 mod executors;
 mod honest;
 mod hostile_calls;
