@@ -5,8 +5,9 @@ use kvm_ioctls::{Kvm, VcpuFd};
 
 use super::vcpu::{Registers, SystemRegisters, XSAVE_BYTES};
 
-/// MSRs whose values are the clock's: IA32_TIME_STAMP_COUNTER, IA32_MPERF, IA32_APERF, HV_X64_MSR_TIME_REF_COUNT.
-const CLOCKS: [u32; 4] = [0x10, 0xe7, 0xe8, 0x4000_0020];
+/// MSRs whose values are the clock's: `IA32_TIME_STAMP_COUNTER`, `IA32_MPERF`, `IA32_APERF`, `HV_X64_MSR_VP_RUNTIME`,
+/// `HV_X64_MSR_TIME_REF_COUNT`.
+const CLOCKS: [u32; 5] = [0x10, 0xe7, 0xe8, 0x4000_0010, 0x4000_0020];
 
 /// See the module's documentation.
 #[derive(Debug, PartialEq)]
@@ -39,9 +40,12 @@ impl Report {
         // Whether it is set while an exit is handled is KVM's business: the resume flag is never the payload's own for long.
         general.rflags &= !(1 << 16);
         let mut events = fd.get_vcpu_events().unwrap();
+        // What is over is no state, though its number stays.
         if events.exception.pending == 0 && events.exception.injected == 0 {
-            // One that is over.
             events.exception = Default::default();
+        }
+        if events.interrupt.injected == 0 {
+            events.interrupt.nr = 0;
         }
         Self {
             general,

@@ -74,6 +74,8 @@ __attribute__((noinline)) static void look(void) {
                      : "=m"(seen.selectors[0]), "=m"(seen.selectors[1]), "=m"(seen.selectors[2]), "=m"(seen.selectors[3]),
                        "=m"(seen.selectors[4]), "=m"(seen.selectors[5]));
     __asm__ volatile("fnstenv %0; fldenv %0" : "+m"(seen.environment));
+    /* The last instruction's pointers: xrstor leaves them alone on AMD's CPUs before Zen 2, where the host's kernel puts its own there. */
+    memset(seen.environment + 12, 0, 16);
     __asm__ volatile("fxsave64 %0" : "+m"(seen.legacy));
     if (has_bases) __asm__ volatile("rdfsbase %0; rdgsbase %1" : "=r"(seen.bases[0]), "=r"(seen.bases[1]));
     if (has_xsave) {
