@@ -60,7 +60,6 @@ mod stats;
 mod stdio;
 mod trap;
 mod vm;
-#[cfg_attr(not(test), expect(dead_code, reason = "the snapshot file uses it"))]
 mod wire;
 
 pub use ampoule_kernel::schema::Schema;
@@ -96,7 +95,7 @@ pub use sandbox::live::{Idle, Live, LiveStats};
 pub use sandbox::log::{LogLevel, LogRecord};
 pub use sandbox::region::Region;
 pub use signal::Signal;
-pub use snapshot::{Snapshot, SnapshotError, SpawnBuilder};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotFileError, SnapshotOptions, SpawnBuilder};
 pub use stats::Stats;
 pub use stdio::Stdio;
 pub use trap::{Trap, TrapCause, TrapMeaning, TrapRegisters};

@@ -87,6 +87,11 @@ impl Writer {
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
+        self.raw(bytes);
+    }
+
+    /// Bytes whose number something else tells.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 }
@@ -188,6 +193,14 @@ impl<'a> Reader<'a> {
     /// [`WireError::Truncated`] if it is longer than what is left.
     pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], WireError> {
         let length = self.u64(field)?;
+        self.raw(field, length)
+    }
+
+    /// Bytes whose number something else tells, not copied.
+    ///
+    /// # Errors
+    /// [`WireError::Truncated`] if they are more than what is left.
+    pub(crate) fn raw(&mut self, field: &'static str, length: u64) -> Result<&'a [u8], WireError> {
         self.take(field, length)
     }
 

@@ -68,6 +68,15 @@ impl Table {
         }
         Ok(table)
     }
+
+    /// A table that is read as this one: exports first, in the order of their ordinals.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let mut exports: Vec<_> = self.exports.iter().map(|(name, ordinal)| (ordinal, name)).collect();
+        exports.sort_unstable();
+        let exports = exports.into_iter().flat_map(|(_, name)| [&b"export "[..], name.as_bytes(), b"\n"]);
+        let imports = self.imports.iter().flat_map(|name| [&b"import "[..], name.as_bytes(), b"\n"]);
+        exports.chain(imports).flatten().copied().collect()
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +124,7 @@ mod tests {
                 prop_assert_eq!(table.exports.get(name.as_str()), Some(&ordinal));
                 prop_assert_eq!(&*table.imports[ordinal as usize], name.as_str());
             }
+            prop_assert_eq!(Table::parse(&table.text()), Ok(table));
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Loaded {
 }
 
 /// Where `program` goes.
-fn bias(program: &Program) -> u64 {
+pub(crate) fn bias(program: &Program) -> u64 {
     match program.kind() {
         Kind::Static => 0,
         Kind::StaticPie => PIE_BASE.next_multiple_of(program.alignment()),

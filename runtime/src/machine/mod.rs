@@ -6,6 +6,7 @@
 //! space    ranges of pages: populate, protect, move, copy            event    an exit, as what it means for the payload
 //! shells   machines that nobody uses, kept for the next
 //! image    what the payload's memory held; restore: a machine's state, taken and put back
+//! extended what x87, SSE, AVX and the rest look like in memory
 //! floors   what this host costs before Ampoule does anything
 //! load     a program's segments                                     stack    argv, envp, auxv
 //! shared   what the host maps for the payload: gate, info page, events, ring, regions
@@ -24,6 +25,7 @@
 
 pub(crate) mod boot;
 pub(crate) mod event;
+pub(crate) mod extended;
 pub(crate) mod floors;
 pub(crate) mod frames;
 pub(crate) mod image;

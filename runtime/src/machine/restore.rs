@@ -10,6 +10,8 @@
 //! What the payload can change at CPL3 goes through the gate: general registers and flags, the selectors and bases of the data segments,
 //! x87, SSE, AVX and whatever else `xrstor` knows. System registers it cannot change, so they are not looked at.
 
+pub(crate) mod parts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +30,8 @@ use crate::vm::vcpu::{Registers, Segment, XSAVE_BYTES};
 
 /// Where the `syscall` of the user image's trampoline returns to: a jump to R8.
 const BEHIND_TRAMPOLINE: u64 = layout::CALL_GATE + 5;
+/// Where the doorbell of the user image's syscall gate returns to: a jump to RCX.
+const BEHIND_DOORBELL: u64 = layout::CALL_GATE + layout::OUT_BYTES;
 
 /// x87, SSE, AVX and further states, as `XSAVE` writes them.
 pub(crate) type ExtendedState = [u8; XSAVE_BYTES];
@@ -104,9 +108,12 @@ impl Machine {
             // The trampoline's last step, taken here: a host with the other gate has none.
             registers.rip = registers.r8;
         }
+        if self.passage.gate == Gate::User && registers.rip == BEHIND_DOORBELL {
+            // The same for the syscall gate of a host where that is at CPL3.
+            registers.rip = registers.rcx;
+        }
         if self.family == 0 {
-            static NEXT: AtomicU64 = AtomicU64::new(1);
-            self.family = NEXT.fetch_add(1, Ordering::Relaxed);
+            self.family = next_family();
         }
         Ok(MachineState {
             image: self.save_memory()?,
@@ -298,6 +305,12 @@ impl Machine {
         (system.fs, system.gs) = (Segment { base: fs_base, ..fs }, Segment { base: gs_base, ..gs });
         self.shell.vcpu.set_system_registers(&system)
     }
+}
+
+/// A number that no state has yet.
+fn next_family() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The extended state of a program that has just begun, as `XSAVE` writes it: nothing is in use, which `xrstor` takes for the initial values

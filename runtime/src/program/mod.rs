@@ -220,6 +220,11 @@ impl Program {
         self.0.memo.get_or_init(|| Box::new(V::default())).downcast_ref()
     }
 
+    /// The file.
+    pub(crate) fn file(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
     /// The program headers, for the auxiliary vector.
     pub(crate) fn program_headers(&self) -> ProgramHeaders {
         self.0.headers

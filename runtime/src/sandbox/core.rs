@@ -39,6 +39,7 @@ use crate::program::Program;
 use crate::stats::Stats;
 use crate::vm::clock::{self, Nanos};
 use crate::vm::error::HostError;
+use crate::vm::features::GuestFeatures;
 use crate::vm::watch::Watch;
 
 /// A region as the guest finds it.
@@ -227,6 +228,7 @@ impl<T> Core<T> {
             process: self.process.clone(),
             channel: self.channel.clone(),
             position,
+            features: GuestFeatures::here(),
         })
     }
 

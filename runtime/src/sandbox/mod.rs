@@ -21,7 +21,7 @@ mod entry;
 pub(crate) mod error;
 pub(crate) mod func;
 mod future;
-mod halt;
+pub(crate) mod halt;
 pub(crate) mod home;
 pub(crate) mod imports;
 pub(crate) mod instance;

@@ -17,6 +17,7 @@ use crate::linux::user::Span;
 use crate::machine::restore::MachineState;
 use crate::machine::shells::Fittings;
 use crate::program::Program;
+use crate::vm::features::GuestFeatures;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Saved {
     pub(crate) process: Process,
     pub(crate) channel: Channel,
     pub(crate) position: Position,
+    /// What it may have found in the processor, and relies on.
+    pub(crate) features: GuestFeatures,
 }
 
 /// The guest's side of Ampoule's own calls.

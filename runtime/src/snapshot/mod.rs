@@ -3,10 +3,12 @@
 //! ```text
 //! Sandbox ── snapshot ──► Snapshot ── restore ──► the same sandbox, as it was
 //!                            │  └──── spawn ────► twins, each in a machine from its first call on
+//!                            ├──── save, load ──► a file, for other processes and hosts
 //!                            └── snapshot of a sandbox that went on: shares the pages that are equal
 //! ```
 
 mod error;
+mod file;
 mod spawn;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use error::SnapshotError;
+pub use file::{SnapshotFileError, SnapshotOptions};
 pub use spawn::SpawnBuilder;
 
 use crate::program::Program;

@@ -10,6 +10,7 @@
 //! shared   regions that many guests read, and the ring between a guest and host threads
 //! posted   stores that KVM notes down instead of exiting: posted events
 //! vcpu     registers and KVM_RUN; a trait, so that a fake can stand in
+//! features what guests find in their processor and rely on
 //! exit     why KVM_RUN returned, as a value
 //! watch    the limits of one run: clocks, cancel, interruptible waiting
 //! kick     the per-thread timer and signal that end a run from outside
@@ -33,6 +34,7 @@ pub(crate) mod error;
 pub(crate) mod exit;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod features;
 #[cfg(test)]
 mod interface_tests;
 pub(crate) mod kick;

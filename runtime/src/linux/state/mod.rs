@@ -11,6 +11,8 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use ampoule_kernel::layout::{PAGE_SIZE, USER_END};
 
 pub use self::error::StateError;
@@ -20,11 +22,40 @@ use super::files::{Files, Quota};
 use super::memory::Memory;
 use super::signals::Signals;
 use super::sources::Supply;
+use crate::machine::paging::Access;
 use crate::wire::{Reader, Writer};
 
+/// A range that is mapped, as far as its pages are concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) range: Range<u64>,
+    /// What its pages allow.
+    pub(crate) access: Access,
+    /// All of its pages are there.
+    pub(crate) is_backed: bool,
+}
+
 impl Process {
+    /// What it is called.
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// True if its last system call is to be made again.
+    pub(crate) fn waited(&self) -> bool {
+        self.waited
+    }
+
+    /// What is mapped of `range`, in ascending order: what its pages have to agree with.
+    pub(crate) fn mappings(&self, range: Range<u64>) -> impl Iterator<Item = Mapping> + '_ {
+        self.memory.areas.within(range).map(|(range, attributes)| Mapping {
+            range,
+            access: attributes.access,
+            is_backed: attributes.is_backed(),
+        })
+    }
+
     /// Appends the process. Equal processes are equal bytes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot file calls it"))]
     pub(crate) fn encode(&self, writer: &mut Writer) {
         writer.bytes(&self.name);
         writer.u64(self.bias);
@@ -39,7 +70,6 @@ impl Process {
     ///
     /// # Errors
     /// [`StateError`] for what [`encode`](Self::encode) does not write, and for a process that needs more than the limits grant.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot file calls it"))]
     pub(crate) fn decode(reader: &mut Reader<'_>, quota: Quota, open_files: u16) -> Result<Self, StateError> {
         let name = reader.bytes("program name")?;
         if let Err(error) = std::str::from_utf8(name) {
