@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use rustix::event::PollFlags;
 
@@ -17,6 +18,7 @@ use crate::linux::streams::{Output as Sink, Streams};
 use crate::machine::boot::Doorbell;
 use crate::program::Program;
 use crate::sandbox::run::{self, Content, Job, Outcome, Placed};
+use crate::sandbox::saved::Saved;
 use crate::stats::Stats;
 use crate::stdio::{Connected, Pipes, Stdio, WriterThread};
 
@@ -52,6 +54,7 @@ pub struct Command {
     call: Call,
     doorbell: Doorbell,
     sources: Sources,
+    from: Option<Arc<Saved>>,
 }
 
 /// How a run ended, what it printed and what it cost.
@@ -95,7 +98,13 @@ impl Command {
             call: Call::new(),
             doorbell: Doorbell::default(),
             sources: Sources::default(),
+            from: None,
         }
+    }
+
+    /// The rest of a run: program, arguments, files, sources and limits are those of its beginning.
+    pub(crate) fn going_on(saved: &Arc<Saved>) -> Self {
+        Self { limits: saved.limits.clone(), from: Some(Arc::clone(saved)), ..Self::new(&saved.program) }
     }
 
     /// Adds an argument.
@@ -224,6 +233,13 @@ impl Command {
         Child::start(run, ends)
     }
 
+    /// Runs the program on this thread; its state is kept if it is stopped.
+    pub(crate) fn run_until_stopped(&mut self) -> Result<Outcome, RunError> {
+        let (mut run, _) = self.prepare(Pipes::Captured, Stdio::inherit)?;
+        run.job.keeps_state = true;
+        run.finish()
+    }
+
     /// What a sandbox is made of: streams are null unless said otherwise, and nothing is collected in memory.
     pub(crate) fn prepare_sandbox(&mut self) -> Result<(Job, Streams), RunError> {
         let (Run { job, mut streams, .. }, _) = self.prepare(Pipes::Captured, Stdio::null)?;
@@ -261,11 +277,13 @@ impl Command {
             arguments,
             environment,
             files: self.files.clone(),
-            limits: self.limits.clone(),
+            limits: self.from.as_ref().map_or(&self.limits, |saved| &saved.limits).clone(),
             call: self.call.clone(),
             doorbell: self.doorbell,
             sources: self.sources,
             kill: None,
+            from: self.from.clone(),
+            keeps_state: false,
         };
         let writers = [stdout_writer, stderr_writer].into_iter().flatten().collect();
         Ok((Run { job, streams, writers }, Ends { stdin, stdout, stderr }))

@@ -95,7 +95,7 @@ pub use sandbox::live::{Idle, Live, LiveStats};
 pub use sandbox::log::{LogLevel, LogRecord};
 pub use sandbox::region::Region;
 pub use signal::Signal;
-pub use snapshot::{Snapshot, SnapshotError, SnapshotFileError, SnapshotOptions, SpawnBuilder};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotFileError, SnapshotOptions, SpawnBuilder, Stopped};
 pub use stats::Stats;
 pub use stdio::Stdio;
 pub use trap::{Trap, TrapCause, TrapMeaning, TrapRegisters};

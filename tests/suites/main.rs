@@ -33,6 +33,7 @@ mod resume;
 mod sandbox_states;
 mod sandboxes;
 mod signals;
+mod snapshot_files;
 mod snapshots;
 mod sources;
 mod stdio;

@@ -5,6 +5,7 @@ mod doctor;
 mod inspect;
 mod report;
 mod run;
+mod snapshot;
 mod units;
 
 use std::process::ExitCode;
@@ -26,7 +27,8 @@ const EXAMPLES: &str = "Examples:
   ampoule run ./prog arg                              as if the shell had run it, but sealed
   ampoule run --memory 128M --cpu 2s ./prog < input   with limits
   ampoule run --stats ./prog                          and what it cost
-  ampoule inspect ./plugin                            what a program is, exports and imports";
+  ampoule inspect ./plugin                            what a program is, exports and imports
+  ampoule snapshot save ./plugin -o plugin.amp        a program that has started, in a file";
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
@@ -34,6 +36,8 @@ enum Subcommands {
     Run(run::Arguments),
     /// Tell what a program is, exports and imports, without running it
     Inspect(inspect::Arguments),
+    /// Write a running program to a file, and tell what is in one
+    Snapshot(snapshot::Arguments),
     /// Tell whether this machine can run Ampoule, and how well
     Doctor(doctor::Arguments),
 }
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Subcommands::Run(arguments) => run::run(arguments),
         Subcommands::Inspect(arguments) => inspect::run(&arguments),
+        Subcommands::Snapshot(arguments) => snapshot::run(arguments),
         Subcommands::Doctor(arguments) => doctor::run(&arguments),
     };
     ExitCode::from(code.unwrap_or_else(|error| {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ampoule::{Call, Command, Doorbell, Limits, Program, Sources, Stdio};
+use ampoule::{Call, Command, Doorbell, Limits, Program, Snapshot, Sources, Stdio};
 
 use crate::{report, units};
 
@@ -45,8 +45,8 @@ pub(crate) struct Arguments {
     /// Print how it ended and what it cost as one JSON object, on stderr
     #[arg(long)]
     json: bool,
-    /// The program: a static Linux x86-64 ELF
-    #[arg(value_name = "ELF")]
+    /// The program: a static Linux x86-64 ELF, or a snapshot of one, which goes on
+    #[arg(value_name = "ELF|SNAPSHOT")]
     program: PathBuf,
     /// Its arguments
     #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
@@ -69,9 +69,10 @@ Examples:
   ampoule run --memory 128M --wall 2s --cpu 1s --env LANG=C ./prog --its-own-option
   ampoule run --sources 7 ./prog       the same time and randomness in every run
   ampoule run --stats ./prog
+  ampoule run app.amp                  what `ampoule snapshot save --after` has stopped
   ampoule run --json ./prog 2>report.json";
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),
@@ -90,33 +91,53 @@ fn sources(text: &str) -> Result<Sources, String> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
+    let limits = Limits::new().memory(arguments.memory).open_files(arguments.open_files);
+    let (mut command, name) =
+        if Snapshot::is_in_file(&arguments.program) { go_on(&arguments, limits)? } else { start(&arguments, limits)? };
+    command.stdin(Stdio::inherit()).call(Call::new().wall(arguments.wall).cpu(arguments.cpu).output(arguments.output));
+    let status = command.status()?;
+    if arguments.json {
+        eprintln!("{}", report::json(&status.end, &status.stats));
+    } else {
+        report::end(&name, &status.end);
+        if arguments.stats {
+            report::stats(&status.stats);
+        }
+    }
+    Ok(report::exit_code(&status.end))
+}
+
+/// A program from its beginning, and its name.
+fn start(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box<dyn Error>> {
     let program =
         Program::options().allow_write_execute(arguments.allow_write_execute).from_file(&arguments.program)?;
     let mut command = Command::new(&program);
     command
         .arg0(&arguments.program)
         .args(&arguments.arguments)
-        .stdin(Stdio::inherit())
         .doorbell(match arguments.doorbell {
             Bell::Port => Doorbell::Port,
             Bell::Hypercall => Doorbell::Hypercall,
         })
         .sources(arguments.sources)
-        .limits(Limits::new().memory(arguments.memory).open_files(arguments.open_files))
-        .call(Call::new().wall(arguments.wall).cpu(arguments.cpu).output(arguments.output));
+        .limits(limits);
     for (key, value) in &arguments.env {
         command.env(key, value);
     }
-    let status = command.status()?;
-    if arguments.json {
-        eprintln!("{}", report::json(&status.end, &status.stats));
-    } else {
-        report::end(program.name(), &status.end);
-        if arguments.stats {
-            report::stats(&status.stats);
-        }
+    Ok((command, program.name().to_owned()))
+}
+
+/// A program from where it was stopped, and its name.
+fn go_on(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box<dyn Error>> {
+    if !arguments.arguments.is_empty() || !arguments.env.is_empty() {
+        return Err("the program in a snapshot has started: give it arguments and --env when it is saved".into());
     }
-    Ok(report::exit_code(&status.end))
+    let options = Snapshot::options().limits(limits).allow_write_execute(arguments.allow_write_execute);
+    let snapshot = options.load(&arguments.program)?;
+    if snapshot.is_called() {
+        return Err("the program in the snapshot is a plugin, which waits to be called: spawn it from its host, with Snapshot::load".into());
+    }
+    Ok((snapshot.command()?, snapshot.program().name().to_owned()))
 }
 
 #[cfg(test)]

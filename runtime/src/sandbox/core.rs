@@ -228,7 +228,7 @@ impl<T> Core<T> {
             process: self.process.clone(),
             channel: self.channel.clone(),
             position,
-            features: GuestFeatures::here(),
+            features: GuestFeatures::found(),
         })
     }
 

@@ -1,13 +1,16 @@
 //! A program's run, from its first instruction to its end: what a [`Command`](crate::Command) does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::State;
 use super::entry;
-use super::halt::Halt;
+use super::halt::{Halt, Pause};
+use super::saved::{Channel, Position, Saved};
 use super::session::Used;
-use super::step::{Meter, Rules, step};
+use super::step::{Meter, Rules, serve_again, step};
 use crate::end::End;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
@@ -29,6 +32,7 @@ use crate::vm::cancel::CancelToken;
 use crate::vm::clock;
 use crate::vm::device::Features;
 use crate::vm::error::HostError;
+use crate::vm::features::GuestFeatures;
 use crate::vm::watch::{Budget, Watch};
 
 /// What a program is run with.
@@ -44,6 +48,19 @@ pub(crate) struct Job {
     pub(crate) sources: Sources,
     /// Ends it as well as the call's own token: a child's.
     pub(crate) kill: Option<CancelToken>,
+    /// It goes on from there, and the program, its arguments, files and limits are those.
+    pub(crate) from: Option<Arc<Saved>>,
+    /// Its state is wanted if it is stopped.
+    pub(crate) keeps_state: bool,
+}
+
+/// What is in a machine before the program's first instruction there.
+#[derive(Debug, Clone, Copy)]
+enum Beginning<'a> {
+    /// The program, as it was loaded.
+    Loaded(&'a Loaded),
+    /// The program in the middle.
+    Saved(&'a Saved),
 }
 
 /// Something in the program's file system before it starts.
@@ -66,6 +83,8 @@ pub(crate) enum Content {
 pub(crate) struct Outcome {
     pub(crate) end: End,
     pub(crate) stats: Stats,
+    /// Its state, if that was wanted and it could go on from there.
+    pub(crate) saved: Option<Box<Saved>>,
 }
 
 /// Runs `job` to its end on this thread; `close` is what has to happen to its streams then, still within its limits.
@@ -76,7 +95,14 @@ pub(crate) fn run(
 ) -> Result<Outcome, RunError> {
     let probe = HostProbe::get()?;
     let mut watch = Watch::begin(budget(job))?;
-    let fittings = Fittings::new(job.limits.pages(), job.doorbell);
+    let fittings = fittings(job);
+    if let Some(saved) = &job.from {
+        let mut machine = shells::lend(&fittings, &saved.machine)?.map_err(|NoRoom| HostError::NoGuest)?;
+        let beginning = Beginning::Saved(saved);
+        let outcome = run_in(&mut machine, beginning, &mut watch, probe.features(), job, streams, close);
+        shells::give(machine, fittings);
+        return outcome;
+    }
     let (mut machine, loaded) = match entry::load(job, &fittings, &mut watch) {
         Ok(Ok(loaded)) => loaded,
         // Without regions there is always room for them.
@@ -92,7 +118,7 @@ pub(crate) fn run(
             );
         }
     };
-    let outcome = run_in(&mut machine, &loaded, &mut watch, probe.features(), job, streams, close);
+    let outcome = run_in(&mut machine, Beginning::Loaded(&loaded), &mut watch, probe.features(), job, streams, close);
     shells::give(machine, fittings);
     outcome
 }
@@ -110,10 +136,10 @@ pub(super) fn budget(job: &Job) -> Budget {
     }
 }
 
-/// Runs `job` in a machine that its program was loaded into.
+/// Runs `job` in a machine that has its beginning.
 fn run_in(
     machine: &mut Machine,
-    loaded: &Loaded,
+    beginning: Beginning<'_>,
     watch: &mut Watch,
     features: Features,
     job: &Job,
@@ -123,18 +149,56 @@ fn run_in(
     machine.attach(watch.mask_inside())?;
     let mut meter = Meter::default();
     let mut process = None;
-    let halt = match start(job, loaded, features, machine, watch, streams) {
+    let (started, pause) = match beginning {
+        Beginning::Loaded(loaded) => (start(job, loaded, features, machine, watch, streams), None),
+        Beginning::Saved(saved) => (Ok(saved.process.clone()), saved.position.pause),
+    };
+    let halt = match started {
         Ok(started) => {
             let process = process.insert(started);
             let mut kernel = Kernel { process, machine: &mut *machine, watch: &mut *watch, streams };
-            serve(&mut kernel, &job.program, &mut meter)
+            let served = if pause == Some(Pause::Syscall) { serve_again(&mut kernel) } else { Ok(()) };
+            match served {
+                Ok(()) => serve(&mut kernel, &job.program, &mut meter),
+                Err(halt) => halt,
+            }
         }
         Err(not_started) => not_started.into_halt(&job.limits)?,
+    };
+    let saved = match (&halt, &process) {
+        (Halt::End(_, pause @ (Pause::Between | Pause::Syscall)), Some(process)) if job.keeps_state => {
+            Some(Box::new(save(job, machine, process, *pause)?))
+        }
+        _ => None,
     };
     let end = ended(halt)?;
     let counts = process.as_ref().map(|process: &Process| &process.counts);
     let stats_of = |watch: &Watch, streams: &Streams| stats(machine, Used::of(watch), streams, &meter, counts);
-    finish(end, stats_of, streams, watch, close)
+    let outcome = finish(end, stats_of, streams, watch, close)?;
+    Ok(Outcome { saved, ..outcome })
+}
+
+/// What its machine is made with.
+fn fittings(job: &Job) -> Fittings {
+    match &job.from {
+        Some(saved) => saved.fittings.clone(),
+        None => Fittings::new(job.limits.pages(), job.doorbell),
+    }
+}
+
+/// The state of a program that was stopped.
+fn save(job: &Job, machine: &mut Machine, process: &Process, pause: Pause) -> Result<Saved, HostError> {
+    Ok(Saved {
+        program: job.program.clone(),
+        limits: job.limits.clone(),
+        fittings: fittings(job),
+        regions: Arc::default(),
+        machine: machine.save()?,
+        process: process.clone(),
+        channel: Channel::default(),
+        position: Position { state: State::Stopped, pause: Some(pause), calling: Arc::from(""), ordinal: None },
+        features: GuestFeatures::found(),
+    })
 }
 
 /// How a run ended that does not go on.
@@ -163,7 +227,7 @@ fn finish(
         Ok(()) | Err(Refusal::End(_) | Refusal::Errno(_)) => end,
         Err(Refusal::Host(error)) => return Err(error.into()),
     };
-    Ok(Outcome { end, stats: stats(watch, streams) })
+    Ok(Outcome { end, stats: stats(watch, streams), saved: None })
 }
 
 /// What a run did and what it cost.

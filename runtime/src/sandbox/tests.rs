@@ -50,6 +50,8 @@ fn job() -> Job {
         doorbell: Doorbell::Port,
         sources: Sources::Real,
         kill: None,
+        from: None,
+        keeps_state: false,
     }
 }
 
@@ -74,7 +76,9 @@ fn play(steps: Vec<Step>) -> Result<Outcome, RunError> {
         Ok(loaded) => loaded,
         Err(not_started) => panic!("{not_started:?}"),
     };
-    run_in(&mut machine, &loaded, &mut watch, Features::default(), &job, &mut streams(), |_, _| Ok(()))
+    run_in(&mut machine, Beginning::Loaded(&loaded), &mut watch, Features::default(), &job, &mut streams(), |_, _| {
+        Ok(())
+    })
 }
 
 fn stop(exit: Exit) -> Step {

@@ -26,6 +26,12 @@ pub enum SnapshotError {
         /// The snapshot's.
         snapshot: String,
     },
+    /// The snapshot is one of a command's program, which nobody calls.
+    #[error("the snapshot is one of a program that nobody calls: let it go on by Snapshot::command")]
+    NoCalls,
+    /// The snapshot is one of a sandbox's guest, which waits for calls or is in one.
+    #[error("the snapshot is one of a sandbox, whose guest is called: spawn a sandbox from it")]
+    IsCalled,
     /// The snapshot's guest imports what this sandbox's host does not offer.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),

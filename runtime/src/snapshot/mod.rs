@@ -7,6 +7,7 @@
 //!                            └── snapshot of a sandbox that went on: shares the pages that are equal
 //! ```
 
+mod command;
 mod error;
 mod file;
 mod spawn;
@@ -16,10 +17,12 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+pub use command::Stopped;
 pub use error::SnapshotError;
 pub use file::{SnapshotFileError, SnapshotOptions};
 pub use spawn::SpawnBuilder;
 
+use crate::limits::Limits;
 use crate::program::Program;
 use crate::sandbox::State;
 use crate::sandbox::error::SandboxError;
@@ -83,6 +86,18 @@ impl Snapshot {
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.0.machine.image().count() * ampoule_kernel::layout::PAGE_SIZE
+    }
+
+    /// What its guest was granted, and what everyone that goes on from here is.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The processor features that its guest may use, because it may have found them when it started; as `/proc/cpuinfo` calls them.
+    #[must_use]
+    pub fn processor_features(&self) -> Vec<&'static str> {
+        self.0.features.names().collect()
     }
 
     /// Makes a sandbox in this state, with streams that are null. It gets a machine with its first call.
@@ -159,6 +174,7 @@ impl<T> Sandbox<T> {
     ///
     /// # Errors
     /// [`SnapshotError::OtherProgram`] if the snapshot is one of another program: [`spawn`](Snapshot::spawn) it instead.
+    /// [`SnapshotError::NoCalls`] if it is a command's.
     /// [`SnapshotError::Host`] if the host fails, which poisons the sandbox.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
         let saved = &snapshot.0;
@@ -167,6 +183,9 @@ impl<T> Sandbox<T> {
                 sandbox: self.program().name().to_owned(),
                 snapshot: saved.program.name().to_owned(),
             });
+        }
+        if !snapshot.is_called() {
+            return Err(SnapshotError::NoCalls);
         }
         if self.home.is_awake() {
             self.session.poison();

@@ -5,7 +5,7 @@ use crate::channel::posted::{EventQueue, Events, Overflow, queue};
 use crate::command::Command;
 use crate::sandbox::builder::check_imports;
 use crate::sandbox::core::Outside;
-use crate::sandbox::error::SandboxError;
+use crate::sandbox::error::{ProtocolError, SandboxError};
 use crate::sandbox::home::{Home, Parked};
 use crate::sandbox::imports::Imports;
 use crate::sandbox::instance::Sandbox;
@@ -96,7 +96,8 @@ impl<T> SpawnBuilder<T> {
         check_imports(&saved.program, &self.imports)?;
         let bound = match &saved.channel.table {
             Some(table) => self.imports.bind(table)?,
-            None => Vec::new(),
+            // A command's program: nobody can call it.
+            None => return Err(ProtocolError::NotAttached.into()),
         };
         let (_, mut streams) = self.command.prepare_sandbox()?;
         streams.keep_tail();

@@ -92,14 +92,12 @@ const _: () = assert!(FEATURES.len() < 64, "they have a bit each");
 pub(crate) struct GuestFeatures(u64);
 
 impl GuestFeatures {
-    /// What guests find on this host: what KVM offers them; where there is no KVM, what the processor has.
-    pub(crate) fn here() -> Self {
-        static HERE: OnceLock<GuestFeatures> = OnceLock::new();
-        match (HERE.get(), Device::get()) {
-            (Some(&here), _) => here,
-            (None, Ok(device)) => *HERE.get_or_init(|| Self::offered(device)),
-            (None, Err(_)) => Self::of_processor(),
-        }
+    /// What guests find on this host: what KVM offers them.
+    pub(crate) fn found() -> Self {
+        static FOUND: OnceLock<GuestFeatures> = OnceLock::new();
+        // Without a KVM there are no guests.
+        let offered = || Device::get().map_or_else(|_| Self::of_processor(), Self::offered);
+        *FOUND.get_or_init(offered)
     }
 
     fn offered(device: &Device) -> Self {
@@ -110,7 +108,8 @@ impl GuestFeatures {
         })
     }
 
-    fn of_processor() -> Self {
+    /// What works on this host: what its processor has, whether guests find it or not.
+    pub(crate) fn of_processor() -> Self {
         Self::read(|leaf, subleaf| {
             let highest = __cpuid(leaf & 0x8000_0000).eax;
             let highest_subleaf = if leaf == 7 { __cpuid_count(7, 0).eax } else { subleaf };

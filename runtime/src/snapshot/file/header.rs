@@ -1,6 +1,9 @@
 //! What every version of the format begins and ends with: magic, version, length; checksum.
 
-use super::SnapshotFileError;
+use std::io::Read;
+use std::path::Path;
+
+use super::{SnapshotFileError, options};
 use crate::wire::{Reader, Writer};
 
 /// A byte that is no text, the name, and the line ends that transfers of text change.
@@ -13,6 +16,13 @@ const LENGTH_OFFSET: usize = MAGIC.len() + 4;
 const HEADER_BYTES: usize = LENGTH_OFFSET + 8;
 /// The checksum's.
 const CHECKSUM_BYTES: usize = 4;
+
+/// True if what is at `path` is a regular file that begins with the magic.
+pub(super) fn is_in_file(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    let file = options::open(path).ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()));
+    file.is_some_and(|mut file| file.read_exact(&mut start).is_ok()) && start == MAGIC
+}
 
 /// Begins a file.
 pub(super) fn begin() -> Writer {

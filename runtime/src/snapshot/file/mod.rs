@@ -90,6 +90,12 @@ impl Snapshot {
         SnapshotOptions::default().from_bytes(bytes)
     }
 
+    /// True if the file at `path` begins as snapshot files do. It may be damaged all the same.
+    #[must_use]
+    pub fn is_in_file(path: impl AsRef<Path>) -> bool {
+        header::is_in_file(path.as_ref())
+    }
+
     /// Options to load a snapshot with.
     #[must_use]
     pub fn options() -> SnapshotOptions {

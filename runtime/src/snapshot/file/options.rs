@@ -1,6 +1,6 @@
 //! What a file is loaded with: the limits that its loader grants, whatever the file says.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -10,6 +10,11 @@ use super::{SnapshotFileError, read};
 use crate::limits::Limits;
 use crate::program::Program;
 use crate::snapshot::Snapshot;
+
+/// Opens what may be anything: a pipe without a writer is not waited for, and a terminal does not become this process's.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
 
 /// What a snapshot file may ask for: [`Snapshot::options`].
 ///
@@ -68,9 +73,7 @@ impl SnapshotOptions {
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Snapshot, SnapshotFileError> {
         let path = path.as_ref();
         let failed = |source| SnapshotFileError::Io { path: path.to_owned(), source };
-        // A pipe without a writer is not waited for, and a terminal does not become this process's.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+        let file = open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(SnapshotFileError::NotAFile { path: path.to_owned() });

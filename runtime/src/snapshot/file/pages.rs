@@ -34,21 +34,18 @@ impl Run {
 
 pub(super) fn write(writer: &mut Writer, machine: &MachineState, process: &Process) -> Result<(), SnapshotFileError> {
     let space = AddressSpace::of(machine)?;
+    let pages = agreeing(&space, process)?;
     let mut runs: Vec<Run> = Vec::new();
-    for (address, content) in space.pages() {
+    for &(address, content) in &pages {
         let has_content = content.is_some();
         match runs.last_mut() {
             Some(run) if run.end() == address && run.has_content == has_content => run.count += 1,
             _ => runs.push(Run { start: address, count: 1, has_content }),
         }
     }
-    let mut contents = space.pages().filter_map(|(_, content)| content);
+    let mut contents = pages.iter().filter_map(|(_, content)| *content);
     writer.count(runs.len());
     for run in runs {
-        let mapped: u64 = process.mappings(run.start..run.end()).map(|part| length(&part)).sum();
-        if mapped != run.count * PAGE_SIZE {
-            return Err(SnapshotFileError::Pages { address: run.start, what: "nothing is mapped there" });
-        }
         writer.u64(run.start);
         writer.u64(run.count);
         writer.flag(run.has_content);
@@ -58,6 +55,41 @@ pub(super) fn write(writer: &mut Writer, machine: &MachineState, process: &Proce
         }
     }
     Ok(())
+}
+
+/// A page's address and content; none is zeros.
+type Content<'a> = (u64, Option<&'a [u8; PAGE_BYTES]>);
+
+/// The pages, as they agree with what is mapped. Only a system call that was cut short leaves others: it is made again before the program goes
+/// on, and so brings about what it was about to, from the mappings as they are.
+fn agreeing<'a>(space: &'a AddressSpace, process: &Process) -> Result<Vec<Content<'a>>, SnapshotFileError> {
+    let check = |address, what| {
+        if process.waited() { Ok(()) } else { Err(SnapshotFileError::Pages { address, what }) }
+    };
+    let mut pages = Vec::new();
+    let mut there = space.pages().peekable();
+    for mapping in process.mappings(USER_START..USER_END) {
+        while let Some((address, _)) = there.next_if(|(address, _)| *address < mapping.range.start) {
+            check(address, "nothing is mapped there")?;
+        }
+        let mut next = mapping.range.start;
+        let mut fill_up_to = |end: u64, pages: &mut Vec<Content<'a>>| -> Result<(), SnapshotFileError> {
+            while mapping.is_backed && next < end {
+                check(next, "they are mapped and not there")?;
+                pages.push((next, None));
+                next += PAGE_SIZE;
+            }
+            next = end + PAGE_SIZE;
+            Ok(())
+        };
+        while let Some(page) = there.next_if(|(address, _)| *address < mapping.range.end) {
+            fill_up_to(page.0, &mut pages)?;
+            pages.push(page);
+        }
+        fill_up_to(mapping.range.end, &mut pages)?;
+    }
+    there.try_for_each(|(address, _)| check(address, "nothing is mapped there"))?;
+    Ok(pages)
 }
 
 /// Makes the pages anew, charged to the limit.

@@ -50,7 +50,7 @@ fn abi(reader: &mut Reader<'_>) -> Result<(), SnapshotFileError> {
     let version = reader.u64_up_to("ABI version", u32::MAX.into())?;
     let [major, minor] = [version >> 16, version & 0xffff].map(|part| u16::try_from(part).unwrap_or(u16::MAX));
     // A guest of an older minor version knows nothing that is not there any more.
-    if major == call::ABI_MAJOR && minor <= call::ABI_MINOR {
+    if major == call::ABI_MAJOR && (0..=call::ABI_MINOR).contains(&minor) {
         return Ok(());
     }
     Err(SnapshotFileError::Abi { major, minor, known: (call::ABI_MAJOR, call::ABI_MINOR) })
@@ -61,7 +61,7 @@ fn features(reader: &mut Reader<'_>) -> Result<(GuestFeatures, GuestFeatures), S
     let bits = reader.u64("processor features")?;
     let needed =
         GuestFeatures::from_bits(bits).map_err(|unknown| SnapshotFileError::UnknownFeatures { bits: unknown.bits })?;
-    let here = GuestFeatures::here();
+    let here = GuestFeatures::of_processor();
     match needed.without(here).names().next() {
         Some(feature) => Err(SnapshotFileError::MissingFeature { feature }),
         None => Ok((needed, here)),

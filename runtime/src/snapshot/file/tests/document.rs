@@ -16,6 +16,11 @@ fn the_documents_example_can_be_read_and_is_written_as_the_same_bytes() {
 }
 
 #[test]
+fn the_fuzz_targets_seed_is_the_documents_example() {
+    assert_eq!(include_bytes!("../../../../../fuzz/seeds/snapshot_file/example.amp")[..], example());
+}
+
+#[test]
 fn the_document_says_how_long_its_example_is_and_has_its_checksum() {
     let bytes = example();
     assert_eq!(sealed(bytes.clone()), bytes);
@@ -44,6 +49,7 @@ fn a_saved_file_is_loaded_as_what_was_saved_and_leaves_nothing_beside_it() {
     snapshot.save(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), example());
     assert_eq!(written(&Snapshot::load(&path).unwrap()), example());
+    assert!(Snapshot::is_in_file(&path) && !Snapshot::is_in_file(&directory) && !Snapshot::is_in_file("/dev/zero"));
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
     std::fs::remove_dir_all(&directory).unwrap();
 }
