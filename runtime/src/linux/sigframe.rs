@@ -22,6 +22,7 @@ use super::signals::{
 };
 use crate::end::End;
 use crate::machine::event::{Exception, PAGE_FAULT};
+use crate::machine::extended::{HEADER_END, LEGACY_BYTES, MXCSR_MASK};
 use crate::machine::restore::initial_extended_state;
 use crate::signal::Signal;
 use crate::trap::signal_of;
@@ -32,10 +33,6 @@ use crate::vm::vcpu::{Registers, XSAVE_BYTES};
 const FRAME_BYTES: u64 = 8 + 304 + 128;
 /// Bytes below RSP that belong to the interrupted function (System V ABI).
 const RED_ZONE: u64 = 128;
-/// FXSAVE area.
-const LEGACY_BYTES: usize = 512;
-/// FXSAVE area and the XSAVE header.
-const HEADER_END: usize = LEGACY_BYTES + 64;
 /// Where the kernel's `struct _fpx_sw_bytes` lies in the FXSAVE area.
 const SOFTWARE_OFFSET: usize = 464;
 const MAGIC1: u32 = 0x4650_5853;
@@ -45,8 +42,6 @@ const STATES: [(usize, u64); 6] =
     [(HEADER_END, ALWAYS_STATES), (832, 1 << 2), (1152, 1 << 5), (1664, 1 << 6), (2688, 1 << 7), (2696, 1 << 9)];
 /// The states that every frame holds: x87 and SSE.
 pub(super) const ALWAYS_STATES: u64 = 0b11;
-/// Bits of MXCSR that are not reserved.
-const MXCSR_MASK: u32 = 0xffff;
 /// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
 const UC_FLAGS: u64 = 7;
 /// `SS_AUTODISARM` in the flags of an alternate stack.
