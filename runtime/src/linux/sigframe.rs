@@ -22,7 +22,7 @@ use super::signals::{
 };
 use crate::end::End;
 use crate::machine::event::{Exception, PAGE_FAULT};
-use crate::machine::extended::{HEADER_END, LEGACY_BYTES, MXCSR_MASK};
+use crate::machine::extended::{self, HEADER_END, LEGACY_BYTES, MXCSR_MASK};
 use crate::machine::restore::initial_extended_state;
 use crate::signal::Signal;
 use crate::trap::signal_of;
@@ -37,9 +37,6 @@ const RED_ZONE: u64 = 128;
 const SOFTWARE_OFFSET: usize = 464;
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
-/// The standard places of the extended states up to PKRU (Intel SDM vol. 1, 13.5): end offset, bit in XSTATE_BV.
-const STATES: [(usize, u64); 6] =
-    [(HEADER_END, ALWAYS_STATES), (832, 1 << 2), (1152, 1 << 5), (1664, 1 << 6), (2688, 1 << 7), (2696, 1 << 9)];
 /// The states that every frame holds: x87 and SSE.
 pub(super) const ALWAYS_STATES: u64 = 0b11;
 /// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
@@ -275,13 +272,15 @@ impl Kernel<'_> {
         let legacy = state.get_mut(..LEGACY_BYTES).unwrap_or_default();
         self.read_exact(at, legacy)?;
         let size = usize::try_from(word(legacy, SOFTWARE_OFFSET + 16)).unwrap_or(0);
-        let extended = word(legacy, SOFTWARE_OFFSET) == MAGIC1 && STATES.iter().any(|&(end, _)| end == size);
+        let is_extended =
+            word(legacy, SOFTWARE_OFFSET) == MAGIC1 && extended::ends().iter().any(|&(end, _)| end == size);
         let mut present = 0b11;
-        if extended {
+        if is_extended {
             let rest = state.get_mut(LEGACY_BYTES..size).unwrap_or_default();
             self.read_exact(at.wrapping_add(LEGACY_BYTES as u64), rest)?;
             let header = state.get(LEGACY_BYTES..LEGACY_BYTES + 8).and_then(|bits| bits.try_into().ok());
-            let allowed = STATES.iter().filter(|&&(end, _)| end <= size).fold(0, |bits, &(_, bit)| bits | bit);
+            let fits = extended::ends().iter().filter(|&&(end, _)| end <= size);
+            let allowed = fits.fold(0, |bits, &(_, bit)| bits | bit);
             present = header.map_or(0, u64::from_le_bytes) & allowed & self.process.signals.states;
         }
         if let Some(header) = state.get_mut(LEGACY_BYTES..HEADER_END) {
@@ -313,9 +312,9 @@ fn patch(bytes: &mut [u8], offset: usize, with: &[u8]) {
     }
 }
 
-/// The states that a frame can hold.
+/// The states that a frame can hold, on whatever processor.
 pub(super) fn known_states() -> u64 {
-    STATES.iter().fold(0, |bits, &(_, bit)| bits | bit)
+    extended::STATES
 }
 
 /// The state as a frame holds it: as long as the states in use need, with the kernel's own words, and the end marker.
@@ -323,7 +322,8 @@ fn frame_state(state: &[u8; XSAVE_BYTES]) -> (Vec<u8>, u64) {
     let header = state.get(LEGACY_BYTES..LEGACY_BYTES + 8).and_then(|bits| bits.try_into().ok());
     let present = header.map_or(0b11, u64::from_le_bytes);
     let known = known_states();
-    let size = STATES.iter().rev().find(|&&(_, bit)| present & bit != 0).map_or(HEADER_END, |&(end, _)| end);
+    let ends = extended::ends().iter().filter(|&&(_, bit)| present & bit != 0).map(|&(end, _)| end);
+    let size = ends.max().unwrap_or(HEADER_END);
     let mut bytes = state.get(..size).unwrap_or_default().to_vec();
     let total = u32::try_from(size + 4).unwrap_or(0);
     let size = u32::try_from(size).unwrap_or(0);

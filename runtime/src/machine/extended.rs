@@ -9,6 +9,7 @@
 
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::restore::{ExtendedState, initial_extended_state};
 
@@ -55,6 +56,15 @@ pub(crate) fn parts(in_use: u64) -> Result<Vec<Range<usize>>, MissingState> {
         parts.push(start..start + bytes);
     }
     Ok(parts)
+}
+
+/// Where the states that this processor has end, and their bits: x87 and SSE, which need the header, then each of the others.
+pub(crate) fn ends() -> &'static [(usize, u64)] {
+    static ENDS: OnceLock<Vec<(usize, u64)>> = OnceLock::new();
+    ENDS.get_or_init(|| {
+        let end = |(state, bytes): (u32, usize)| place(state, bytes).map(|start| (start + bytes, 1 << state));
+        std::iter::once((HEADER_END, 1 << X87 | 1 << SSE)).chain(FURTHER.into_iter().filter_map(end)).collect()
+    })
 }
 
 /// Where this processor has a state, if it has it in the size that everybody has.

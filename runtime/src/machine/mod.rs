@@ -402,7 +402,7 @@ impl Machine {
     }
 
     fn set_user_registers(&mut self) {
-        let rip = if self.reload.is_some() { layout::RESTORE_GATE } else { self.user.rip };
+        let rip = if self.reload.is_some() { layout::RESTORE_GATE } else { self.canonical_rip() };
         let registers = Registers { rip, ..self.user };
         self.shell.vcpu.set_registers(&registers);
     }
@@ -461,8 +461,8 @@ impl Machine {
         Ok(())
     }
 
-    /// The payload can jump into its own gate with any return address; one that is not canonical would fault in `iretq`, at CPL0. The page
-    /// that is never mapped faults at CPL3 instead.
+    /// The payload can jump into its own gate with any return address; one that is not canonical would fault in `iretq`, at CPL0, or be
+    /// refused by the CPU that is to enter there. The page that is never mapped faults at CPL3 instead.
     fn canonical_rip(&self) -> u64 {
         if self.user.rip < CANONICAL_END { self.user.rip } else { CANONICAL_END - layout::PAGE_SIZE }
     }
