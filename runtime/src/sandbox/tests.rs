@@ -252,8 +252,10 @@ fn a_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_leaks_nothing
 
 fn every_call_fails_once(calls: &[HostCall], life: impl Fn() -> Result<Outcome, RunError>) {
     let before = holdings();
-    for (nth, call) in calls.iter().enumerate() {
-        let (result, _) = fault::with_nth_failing(Some(nth), libc::EIO, &life);
+    for nth in 0..calls.len() {
+        let (result, made) = fault::with_nth_failing(Some(nth), libc::EIO, &life);
+        // Where a timer has to be armed anew depends on the time: it need not be the call that it was. None, if this life made fewer.
+        let Some(call) = made.get(nth) else { continue };
         match result {
             Err(RunError::Host(HostError::Call { call: failed, source })) => {
                 assert_eq!((failed, source.raw_os_error()), (*call, Some(libc::EIO)), "call {nth}");

@@ -261,7 +261,7 @@ fn worker() -> Box<dyn FnMut() -> (Duration, Duration)> {
 
 /// Lets this thread, and those that it starts, run on every CPU meanwhile: a live guest and its caller need one each, and whoever starts the
 /// benchmarks may have pinned them to one.
-fn with_all_cpus<T>(measure: impl FnOnce() -> T) -> T {
+pub(crate) fn with_all_cpus<T>(measure: impl FnOnce() -> T) -> T {
     let before = sched_getaffinity(None).expect("the CPUs of this thread");
     let mut all = CpuSet::new();
     (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));

@@ -4,17 +4,18 @@
 //! restores     restore, call, reply: the guest writes to pages that it always writes to, to pages that it left alone, or changes a mapping
 //! twins        spawn, call, reply, drop: in a machine that is kept, or in a new one
 //! snapshots    of a guest that wrote to some pages since the last one
+//! pool         how much longer a request takes when another thread makes requests as well
 //! ```
 //! Each pair has a sandbox of its own, as in [`calls`]. Its guest has served a call before its snapshot, for the first makes it allocate.
 
 use std::time::{Duration, Instant};
 
 use ampoule::{
-    Call, Command, End, Floor, Imports, Limits, Program, Sandbox, Snapshot, idle_machines, set_max_idle_machines,
+    Call, Command, End, Floor, Imports, Limits, Pool, Program, Sandbox, Snapshot, idle_machines, set_max_idle_machines,
 };
 use ampoule_tests::program;
 
-use crate::calls::{WARM_UP, mean, timed};
+use crate::calls::{WARM_UP, mean, timed, with_all_cpus};
 use crate::report::Goal;
 use crate::subjects::{Subject, floor, generous};
 
@@ -63,6 +64,8 @@ pub(crate) fn all() -> Vec<Subject> {
         // 100 µs.
         row("snapshot, 64 MiB", "bare exit", 3.3, 0.3, snapshot(64 << 20, 2_000)),
         row("snapshot, 1 GiB", "bare exit", 3.3, 0.3, snapshot(1 << 30, 20_000)),
+        // Throughput on two threads ÷ one at least 0.95 of what bare exits reach: the other way round, for these are times.
+        row("pool on two threads", "bare exits on two", 1.05, 0.10, pool_on_two_threads()),
     ]
 }
 
@@ -238,4 +241,34 @@ fn with_kept_machines<T>(measure: impl FnOnce() -> T) -> T {
     let result = measure();
     set_max_idle_machines(0);
     result
+}
+
+/// What a second thread costs the first: its time for a request when both make some ÷ when it is alone, in milliseconds for a ratio of one;
+/// and the same of bare exits.
+fn pool_on_two_threads() -> Box<dyn FnMut() -> (Duration, Duration)> {
+    const REQUESTS: u32 = 300;
+    let pool = Pool::builder(&warm(), &Imports::new()).warm(2).max(2).build().expect("a pool");
+    let request = move |pool: &Pool<()>| {
+        let (call, mut reply) = (generous(), Vec::new());
+        mean(REQUESTS, || {
+            let mut taken = pool.take(()).expect("a sandbox");
+            taken.call_bytes("dirty", pages(FEW).as_bytes(), &mut reply, &call).expect("a reply");
+        })
+    };
+    Box::new(move || {
+        with_all_cpus(|| {
+            let requests = slowed(|| request(&pool));
+            (requests, slowed(|| floor(Floor::Exit)))
+        })
+    })
+}
+
+/// What `act` takes on two threads at once ÷ on one, in milliseconds.
+fn slowed(act: impl Fn() -> Duration + Sync) -> Duration {
+    let alone = act();
+    let both = std::thread::scope(|scope| {
+        let other = scope.spawn(&act);
+        (act() + other.join().expect("no panic")) / 2
+    });
+    Duration::from_millis(1).mul_f64(both.as_secs_f64() / alone.as_secs_f64())
 }
