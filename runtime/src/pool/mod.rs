@@ -89,6 +89,8 @@ pub struct PoolStats {
     pub idle: usize,
     /// Sandboxes that are taken.
     pub taken: usize,
+    /// As many as there may be.
+    pub max: usize,
     /// Tasks and threads that wait for one.
     pub waiting: usize,
     /// Sandboxes made so far.
@@ -143,7 +145,10 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// The same for a task of any executor, which holds no thread while it waits.
+    /// The same for a task of any executor, which holds no thread while it waits. Drop the future to wait no longer.
+    ///
+    /// Where there may be more sandboxes and none is idle, one is made by the thread that polls, which takes it about a millisecond; and whoever drops
+    /// one restores it, which takes some microseconds.
     ///
     /// # Errors
     /// As [`take`](Self::take).
@@ -203,6 +208,7 @@ impl<T> Pool<T> {
         PoolStats {
             idle,
             taken: inner.count.load(Ordering::Acquire).saturating_sub(idle),
+            max: inner.max,
             waiting: inner.waiting.count(),
             made: inner.made.load(Ordering::Relaxed),
             replaced: inner.replaced.load(Ordering::Relaxed),
