@@ -30,13 +30,15 @@
 //! - [`Limits`] (of a machine), [`Call`] (of a run), [`CancelToken`].
 //! - [`Sources`]: where time and randomness come from.
 //! - [`End`], [`Trap`], [`Stats`]: how it ended, why, and what it cost.
-//! - [`HostProbe`]: what this host can do.
+//! - [`Sandbox`], [`Func`], [`Imports`], [`Live`]: calling into a program that links the SDK.
+//! - [`Snapshot`], [`Pool`]: a running guest's state to go back to, and sandboxes that are ready in it.
+//! - [`HostProbe`]: what this host can do; [`set_max_idle_machines`]: how many virtual machines are kept for the next run.
 //!
 //! Types that cross a call derive `Serialize`, `Deserialize` and [`Schema`](derive@Schema). In a crate that host and guest share, derive
 //! `ampoule_guest::Schema`: it is the same trait.
 //!
 //! Imports inside the crate point one way: `vm` (the only place with `unsafe` and the only one that talks to KVM) ← `program` ←
-//! `machine` ← `linux` ← `sandbox` ← `command`, `snapshot` ← `pool`.
+//! `machine` ← `linux` ← `sandbox` ← `command` ← `snapshot` ← `pool`.
 #![deny(unsafe_code)]
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
