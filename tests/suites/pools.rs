@@ -182,6 +182,22 @@ fn a_host_function_that_panics_costs_nobody_else_anything() {
 }
 
 #[test]
+fn a_sandbox_that_was_put_into_anothers_place_never_comes_to_the_next_taker() {
+    let (pool, host) = (pool(0, 1), Imports::<()>::new());
+    for other in [sandbox(&program("tasks"), &host), sandbox(&program("states"), &host)] {
+        let mut taken = pool.take(()).expect("a sandbox");
+        let mut other = other;
+        std::mem::swap(&mut *taken, &mut other);
+        drop(taken);
+        let mut next = pool.take(()).expect("a sandbox");
+        assert_eq!(next.program().name(), program("states").name());
+        assert_eq!(count(&mut next), 1);
+        assert_eq!(count(&mut other), 1, "what was taken out goes on");
+    }
+    assert_eq!(pool.stats().replaced, 2);
+}
+
+#[test]
 fn threads_that_take_and_give_back_all_the_time_never_meet_anothers_state() {
     const THREADS: usize = 4;
     let pool = pool(2, 3);

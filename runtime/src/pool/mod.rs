@@ -304,7 +304,11 @@ impl<T> Inner<T> {
             let shard = shard.lock();
             (shard.epoch == epoch).then(|| shard.snapshot.clone())
         };
-        if current.as_ref().is_some_and(|snapshot| snapshot.restore_home(&mut home).is_ok()) {
+        // Whoever had it may have put another sandbox into its place.
+        let is_ours = |snapshot: &Snapshot| home.is_of(snapshot.program(), &self.imports);
+        if let Some(snapshot) = current.as_ref().filter(|snapshot| is_ours(snapshot))
+            && snapshot.restore_home(&mut home).is_ok()
+        {
             return self.put(home, epoch);
         }
         if current.is_some() {

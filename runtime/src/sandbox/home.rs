@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use super::core::{Core, Life, Outside};
 use super::error::ProtocolError;
-use super::imports::Import;
+use super::imports::{Import, Imports};
 use super::saved::Saved;
 use super::session::Used;
 use crate::linux::streams::SharedTail;
 use crate::machine::shells;
+use crate::program::Program;
 use crate::stats::Stats;
 use crate::vm::error::HostError;
 
@@ -59,6 +60,15 @@ impl<T> Home<T> {
         match &mut self.0 {
             Place::Awake(core) => Ok(core),
             Place::Parked(_) | Place::Gone => Err(HostError::NoGuest),
+        }
+    }
+
+    /// True if its guest is one of this program, with these functions of the host's.
+    pub(crate) fn is_of(&self, program: &Program, imports: &Imports<T>) -> bool {
+        match &self.0 {
+            Place::Awake(core) => core.program.is(program) && core.imports.is(imports),
+            Place::Parked(parked) => parked.saved.program.is(program) && parked.outside.imports.is(imports),
+            Place::Gone => false,
         }
     }
 

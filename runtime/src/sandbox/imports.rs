@@ -122,6 +122,11 @@ impl<T> Imports<T> {
         table.imports.iter().map(|name| bind(name)).collect()
     }
 
+    /// True if these are the same, or a clone.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Arc<Import<T>>> {
         self.0.get(name)
     }
