@@ -135,6 +135,24 @@ fn a_call_that_was_stopped_goes_on_in_every_twin() {
 }
 
 #[test]
+fn a_call_that_is_stopped_at_any_moment_goes_on_in_its_twin() {
+    let mut tasks = sandbox(&program("tasks"), &Imports::new());
+    let ready = tasks.snapshot().expect("a snapshot");
+    let expected = call_bytes(&mut tasks, "computes", b"100000").expect("a result");
+    let mut reply = Vec::new();
+    for (round, _) in (0_u64..).zip(0..ampoule_tests::scale(40)) {
+        tasks.restore(&ready).expect("a restore");
+        let limits = Call::new().wall(Duration::from_micros(50 + round * 137 % 1500));
+        // It may be over before it begins, or come to its end.
+        let stopped = tasks.call_bytes("computes", b"100000", &mut reply, &limits).is_err();
+        if stopped && tasks.state() == State::Stopped {
+            let mut twin = spawn(&tasks.snapshot().expect("a snapshot"));
+            assert_eq!(resume_bytes(&mut twin, &honest_call()).expect("the result"), expected, "round {round}");
+        }
+    }
+}
+
+#[test]
 fn every_life_has_a_number_and_a_seed_of_its_own() {
     let mut sandbox = states();
     let snapshot = sandbox.snapshot().expect("a snapshot");

@@ -415,6 +415,11 @@ impl PageTables {
         Changes::Edits(EditList { spans, words })
     }
 
+    /// The editor may not have written yet what it was told.
+    pub(super) fn are_edits_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// The editor has written what [`take_changes`](Self::take_changes) gave it.
     pub(crate) fn edits_arrived(&mut self) {
         self.in_flight.clear();

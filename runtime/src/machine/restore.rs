@@ -191,8 +191,10 @@ impl Machine {
         if self.stopped == Stopped::Inside && self.reload.is_none() {
             self.shell.vcpu.complete()?;
             let registers = self.shell.vcpu.registers();
+            // On the way back from the editor the payload's registers are still those that it is to have.
+            let on_the_way = self.tables.are_edits_in_flight() && event::in_restore_gate(registers.rip);
             // A payload can stand at any address, if it is about to fault there.
-            if event::in_payload(&registers).is_some() || self.is_at_cpl3()? {
+            if event::in_payload(&registers).is_some() || (self.is_at_cpl3()? && !on_the_way) {
                 self.user = registers;
             }
         }
