@@ -19,5 +19,8 @@ mod sealed;
 
 pub use guests::{Guest, all_guests, guest, guests_of, variants_of};
 pub use native::{Ending, Outcome, run_outside};
-pub use plugged::{asked, call_an_honest_plugin, call_bytes, call_bytes_within, echoing, resume_bytes, sandbox, word};
+pub use plugged::{
+    asked, call_an_honest_plugin, call_bytes, call_bytes_within, echoing, resume_bytes, sandbox, stop_in_the_middle,
+    word,
+};
 pub use sealed::{ending, honest_call, program, run_hello, run_inside, scale};

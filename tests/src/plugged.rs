@@ -1,7 +1,8 @@
 //! A guest that is called: what the suites over sandboxes share.
 
-use ampoule::{Call, CallError, Imports, Program, Sandbox};
+use ampoule::{Call, CallError, Imports, Program, Sandbox, State};
 use std::convert::Infallible;
+use std::time::Duration;
 
 /// The host's functions that the guest `plugin` and the hostile ones need: `lookup`, which returns its input.
 pub fn echoing<T: 'static>() -> Imports<T> {
@@ -60,6 +61,22 @@ pub fn call_bytes_within<T>(
 pub fn resume_bytes<T>(sandbox: &mut Sandbox<T>, call: &Call) -> Result<Vec<u8>, CallError> {
     let mut reply = Vec::new();
     sandbox.resume_bytes(&mut reply, call).map(|()| reply)
+}
+
+/// Calls a function that takes its time until a limit stops it in the middle, on whatever machine.
+///
+/// # Panics
+/// If the call fails in another way.
+pub fn stop_in_the_middle<T>(sandbox: &mut Sandbox<T>, name: &str, arguments: &[u8]) {
+    let mut wall = Duration::from_millis(5);
+    while sandbox.state() == State::Ready {
+        match call_bytes_within(sandbox, name, arguments, &Call::new().wall(wall)) {
+            // Too slow to begin, or too fast to be stopped.
+            Err(CallError::Ended(_)) => wall *= 2,
+            Ok(_) => wall = (wall / 3).max(Duration::from_micros(50)),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// The word that many functions of the guests return.

@@ -9,7 +9,10 @@
 )]
 #![allow(missing_docs, reason = "a test has no readers of its interface")]
 
-use ampoule::{Call, CallError, CancelToken, Command, End, HostError, Limit, Overflow, Region, Sandbox, State, Stdio};
+use ampoule::{
+    Call, CallError, CancelToken, Command, End, HostError, Limit, Overflow, Region, Sandbox, SnapshotError, State,
+    Stdio,
+};
 use ampoule_tests::{
     call_bytes, call_bytes_within, echoing, honest_call, program, resume_bytes, run_hello, run_inside, sandbox, scale,
 };
@@ -274,6 +277,9 @@ fn sandboxes_leak_nothing() {
 fn a_fork_is_told() {
     let mut plugin = sandbox(&program("plugin"), &echoing());
     assert_eq!(call_bytes(&mut plugin, "echo", b"before").expect("a reply"), b"before");
+    let ready = plugin.snapshot().expect("a snapshot");
+    let mut idle = ready.spawn(&echoing(), ()).expect("a twin");
+    assert_eq!(call_bytes(&mut idle, "echo", b"before").expect("a reply"), b"before");
     // SAFETY: this process has one thread, so that nothing is half done in its fork.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -281,7 +287,14 @@ fn a_fork_is_told() {
             let refused = call_bytes(&mut plugin, "echo", b"in the child");
             assert!(matches!(refused, Err(CallError::Host(HostError::Forked { .. }))), "{refused:?}");
             assert_eq!(plugin.state(), State::Poisoned);
-            drop(plugin);
+            let refused = idle.snapshot();
+            assert!(matches!(refused, Err(SnapshotError::Host(HostError::Forked { .. }))), "{refused:?}");
+            // A snapshot is plain memory, which the fork has as well.
+            for inherited in [&mut plugin, &mut idle] {
+                inherited.restore(&ready).expect("a machine of its own");
+                assert_eq!(call_bytes(inherited, "echo", b"restored").expect("a reply"), b"restored");
+            }
+            drop((plugin, idle));
             let mut own = sandbox(&program("plugin"), &echoing());
             assert_eq!(call_bytes(&mut own, "echo", b"its own").expect("a reply"), b"its own");
         }));

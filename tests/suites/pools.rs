@@ -129,6 +129,30 @@ fn a_replaced_snapshot_is_what_the_next_taker_has_and_calls_in_flight_finish_on_
 }
 
 #[test]
+fn whoever_replaces_last_every_shard_has_the_same_snapshot() {
+    let pool = pool(0, 8);
+    let mut guest = sandbox(&program("states"), &Imports::new());
+    let snapshots = [(); 2].map(|()| {
+        count(&mut guest);
+        guest.snapshot().expect("a snapshot")
+    });
+    for _ in 0..ampoule_tests::scale(20) {
+        std::thread::scope(|scope| {
+            for snapshot in &snapshots {
+                scope.spawn(|| pool.replace(snapshot).expect("another snapshot"));
+            }
+        });
+        // Threads that follow each other have shards of their own, and none gives back what another could take.
+        let taken = [(); 4].map(|()| {
+            let take = || pool.take(()).expect("a sandbox");
+            std::thread::scope(|scope| scope.spawn(take).join().expect("no panic"))
+        });
+        let seen: HashSet<u64> = taken.into_iter().map(|mut taken| count(&mut taken)).collect();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+    }
+}
+
+#[test]
 fn a_replaced_program_is_what_the_next_taker_has() {
     let pool = pool(1, 2);
     let old = pool.take(()).expect("one of the old");
@@ -183,8 +207,10 @@ fn a_host_function_that_panics_costs_nobody_else_anything() {
 
 #[test]
 fn a_sandbox_that_was_put_into_anothers_place_never_comes_to_the_next_taker() {
-    let (pool, host) = (pool(0, 1), Imports::<()>::new());
-    for other in [sandbox(&program("tasks"), &host), sandbox(&program("states"), &host)] {
+    let (ready, host) = (snapshot("states"), Imports::<()>::new());
+    let pool = Pool::builder(&ready, &host).warm(0).max(1).build().expect("a pool");
+    // Another program's, and a twin of the pool's own with the same functions.
+    for other in [sandbox(&program("tasks"), &host), ready.spawn(&host, ()).expect("a twin")] {
         let mut taken = pool.take(()).expect("a sandbox");
         let mut other = other;
         std::mem::swap(&mut *taken, &mut other);

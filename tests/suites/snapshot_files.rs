@@ -8,7 +8,7 @@ use ampoule::{
     Call, CallError, Command, End, Imports, Limit, Limits, Overflow, Program, Region, Sandbox, SandboxError, Snapshot,
     SnapshotError, SnapshotFileError, State, Stdio,
 };
-use ampoule_tests::{call_bytes, honest_call, program, resume_bytes, sandbox, scale, word};
+use ampoule_tests::{call_bytes, honest_call, program, resume_bytes, sandbox, scale, stop_in_the_middle, word};
 
 fn states() -> Sandbox<()> {
     sandbox(&program("states"), &Imports::new())
@@ -89,16 +89,7 @@ fn a_guest_that_went_on_from_a_file_is_saved_again() {
 fn a_call_that_was_stopped_goes_on_from_a_file() {
     let mut tasks = sandbox(&program("tasks"), &Imports::new());
     let expected = call_bytes(&mut tasks, "computes", b"3000000").expect("a result");
-    let mut reply = Vec::new();
-    let mut wall = Duration::from_millis(5);
-    while tasks.state() == State::Ready {
-        match tasks.call_bytes("computes", b"3000000", &mut reply, &Call::new().wall(wall)) {
-            // Too slow to begin, or too fast to be stopped.
-            Err(CallError::Ended(_)) => wall *= 2,
-            Ok(()) => wall /= 3,
-            Err(error) => panic!("{error}"),
-        }
-    }
+    stop_in_the_middle(&mut tasks, "computes", b"3000000");
     let loaded = through_a_file(&tasks.snapshot().expect("a snapshot"));
     assert_eq!(loaded.state(), State::Stopped);
     for twin in [&mut spawn(&loaded), &mut spawn(&loaded), &mut tasks] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ampoule::{
     Call, CallError, End, Idle, Imports, Limit, Overflow, Region, Sandbox, Snapshot, SnapshotError, Sources, State,
 };
-use ampoule_tests::{call_bytes, echoing, honest_call, program, resume_bytes, sandbox, word};
+use ampoule_tests::{call_bytes, echoing, honest_call, program, resume_bytes, sandbox, stop_in_the_middle, word};
 
 fn states() -> Sandbox<()> {
     sandbox(&program("states"), &Imports::new())
@@ -116,16 +116,7 @@ fn a_sandbox_that_ended_or_was_stopped_is_restored() {
 fn a_call_that_was_stopped_goes_on_in_every_twin() {
     let mut tasks = sandbox(&program("tasks"), &Imports::new());
     let expected = call_bytes(&mut tasks, "computes", b"3000000").expect("a result");
-    let mut reply = Vec::new();
-    let mut wall = Duration::from_millis(5);
-    while tasks.state() == State::Ready {
-        match tasks.call_bytes("computes", b"3000000", &mut reply, &Call::new().wall(wall)) {
-            // Too slow to begin, or too fast to be stopped.
-            Err(CallError::Ended(_)) => wall *= 2,
-            Ok(()) => wall /= 3,
-            Err(error) => panic!("{error}"),
-        }
-    }
+    stop_in_the_middle(&mut tasks, "computes", b"3000000");
     let snapshot = tasks.snapshot().expect("a snapshot");
     assert_eq!(snapshot.state(), State::Stopped);
     let mut twins: Vec<_> = (0..3).map(|_| spawn(&snapshot)).collect();

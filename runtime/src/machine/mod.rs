@@ -253,14 +253,10 @@ impl Machine {
         self.shell.vcpu.set_signal_mask(signal_mask)
     }
 
-    /// True if somebody else can have it: nothing failed, nothing is mapped that others must not see, and this process made it.
-    fn can_be_lent(&self) -> bool {
-        self.is_sound && !self.has_ring && self.shell.check_owner().is_ok()
-    }
-
-    /// True if it can be made what a snapshot says: nothing failed, and nothing is mapped that no snapshot has.
+    /// True if it can be made what a snapshot says, or what somebody else's says: nothing failed, nothing is mapped that no snapshot has, and this
+    /// process made it.
     pub(crate) fn can_be_restored(&self) -> bool {
-        self.is_sound && !self.has_ring
+        self.is_sound && !self.has_ring && self.shell.check_owner().is_ok()
     }
 
     /// The states that have most in common with this machine's.

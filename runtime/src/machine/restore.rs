@@ -95,8 +95,17 @@ impl MachineState {
 }
 
 impl Machine {
-    /// The machine's state. It goes on from there, and what it shares with the state is found by the next [`save`](Self::save).
+    /// The machine's state. It goes on from there, and what it shares with the state is found by the next [`save`](Self::save). After an error
+    /// nobody knows any more what of its memory differs from what.
     pub(crate) fn save(&mut self) -> Result<MachineState, HostError> {
+        self.shell.check_owner()?;
+        let was_sound = std::mem::replace(&mut self.is_sound, false);
+        let state = self.take_state()?;
+        self.is_sound = was_sound;
+        Ok(state)
+    }
+
+    fn take_state(&mut self) -> Result<MachineState, HostError> {
         self.finish_instruction()?;
         let reload = match &self.reload {
             // The gate has not loaded it yet.
@@ -162,6 +171,8 @@ impl Machine {
 
     /// Makes the machine what `state` says, whatever it was. After an error nothing is known of it.
     pub(crate) fn restore(&mut self, state: &MachineState) -> Result<(), HostError> {
+        // In the child of a fork its memory is not even there.
+        self.shell.check_owner()?;
         // Until it is done.
         self.is_sound = false;
         self.touched = self.touched();

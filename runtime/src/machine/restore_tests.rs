@@ -341,7 +341,7 @@ fn what_reads_a_device_in_the_middle_is_no_machine_to_be_used_again() {
     for code in [reads_event(), reads_event_in_pieces(), reads_event_string()] {
         let (machine, event) = stopped(code);
         assert!(matches!(event, Event::Fatal(_)), "{event:?}");
-        assert!(!machine.can_be_restored() && !machine.can_be_lent());
+        assert!(!machine.can_be_restored());
     }
 }
 
@@ -384,7 +384,7 @@ fn a_restore_gate_that_faults_is_done_without() {
     assert_eq!(machine.run().unwrap(), Event::Syscall);
     let registers = *machine.registers();
     assert_eq!([registers.rdx, registers.r12, registers.r13, registers.r14], [SECRET, DATA, SECRET, DATA]);
-    assert!(machine.can_be_lent());
+    assert!(machine.can_be_restored());
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn a_jump_into_the_restore_gate_is_the_payloads_own_fault() {
     machine.restore(&state).unwrap();
     let event = machine.run().unwrap();
     assert!(matches!(event, Event::Exception(Exception { vector: 13, .. })), "{event:?}");
-    assert!(machine.can_be_lent());
+    assert!(machine.can_be_restored());
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn a_stack_pointer_that_is_no_address_is_restored_like_any_other() {
         interrupted(&mut machine, 2000);
         assert_eq!(machine.stopped, Stopped::Inside);
         assert_eq!(machine.registers().rsp, SECRET);
-        assert!(machine.can_be_lent());
+        assert!(machine.can_be_restored());
     }
 }
 
@@ -416,7 +416,7 @@ fn a_stack_pointer_that_is_no_address_is_restored_like_any_other() {
 fn a_machine_in_which_a_string_of_port_reads_was_in_the_middle_is_no_machine_to_be_used_again() {
     let (machine, event) = stopped(reads_port_string());
     match HostProbe::get().unwrap().gate() {
-        Gate::User => assert!(matches!(event, Event::Fatal(_)) && !machine.can_be_lent(), "{event:?}"),
+        Gate::User => assert!(matches!(event, Event::Fatal(_)) && !machine.can_be_restored(), "{event:?}"),
         _ => assert!(matches!(event, Event::Exception(Exception { vector: 13, .. })), "{event:?}"),
     }
 }

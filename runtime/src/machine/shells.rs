@@ -148,7 +148,7 @@ fn make(fittings: &Fittings) -> Result<Result<Machine, NoRoom>, HostError> {
 
 /// Takes a machine back.
 pub(crate) fn give(machine: Machine, fittings: Fittings) {
-    if !machine.can_be_lent() {
+    if !machine.can_be_restored() {
         return;
     }
     let pages = usize::try_from(machine.touched()).unwrap_or(usize::MAX);
@@ -193,7 +193,7 @@ impl Store {
         let own = pick(&mut own.lock(), fittings, family);
         let kept = own.or_else(|| shards.find_map(|shard| pick(&mut *shard.try_lock()?, fittings, family)))?;
         self.leaves(&kept);
-        kept.machine.can_be_lent().then_some(kept.machine)
+        kept.machine.can_be_restored().then_some(kept.machine)
     }
 
     fn leaves(&self, kept: &Kept) {

@@ -68,13 +68,14 @@ impl<T: Send + 'static> PoolBuilder<T> {
         let shard = || Mutex::new(Shard { snapshot: snapshot.clone(), epoch: 0, idle: Vec::new() });
         let inner = Arc::new(Inner {
             shards: (0..(threads * 2).next_power_of_two().min(MAX_SHARDS)).map(|_| shard()).collect(),
-            imports,
+            imports: imports.copy(),
             warm: warm.min(max),
             max,
             idle_time,
             count: AtomicUsize::new(1),
             waiting: Waiting::default(),
             keeper: Arc::new(Keeper::default()),
+            replacing: Mutex::new(()),
             made: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
         });

@@ -56,6 +56,7 @@ pub struct Pool<T: 'static>(Arc<Inner<T>>);
 
 struct Inner<T: 'static> {
     shards: Box<[Mutex<Shard<T>>]>,
+    /// A copy that nobody else has: it tells this pool's sandboxes from all others.
     imports: Imports<T>,
     warm: usize,
     max: usize,
@@ -64,6 +65,8 @@ struct Inner<T: 'static> {
     count: AtomicUsize,
     waiting: Waiting,
     keeper: Arc<Keeper>,
+    /// Held while the snapshot is replaced: all shards end with the same.
+    replacing: Mutex<()>,
     made: AtomicU64,
     replaced: AtomicU64,
 }
@@ -176,16 +179,24 @@ impl<T: Send + 'static> Pool<T> {
     /// [`PoolError::Sandbox`] if the imports do not fit, and [`PoolError::Host`] if none can be made; the pool is then as it was.
     pub fn replace(&self, snapshot: &Snapshot) -> Result<(), PoolError> {
         let inner = &self.0;
-        let mut first = Some(inner.make(snapshot)?);
+        let first = inner.make(snapshot)?;
+        let replacing = inner.replacing.lock();
+        let mut epoch = 0;
         for shard in &inner.shards {
-            let mut shard = shard.lock();
-            shard.snapshot = snapshot.clone();
-            shard.epoch += 1;
-            inner.count.fetch_sub(shard.idle.len(), Ordering::AcqRel);
-            shard.idle.clear();
-            if let Some(home) = first.take().filter(|_| inner.admit()) {
-                shard.idle.push(Idle { home, since: Instant::now() });
-            }
+            let old = {
+                let mut shard = shard.lock();
+                shard.snapshot = snapshot.clone();
+                shard.epoch += 1;
+                epoch = shard.epoch;
+                std::mem::take(&mut shard.idle)
+            };
+            inner.count.fetch_sub(old.len(), Ordering::AcqRel);
+            // Outside the lock: a machine of which there are enough is destroyed.
+            drop(old);
+        }
+        drop(replacing);
+        if inner.admit() {
+            inner.put(first, epoch);
         }
         inner.keeper.call();
         inner.waiting.wake_all();
@@ -248,10 +259,7 @@ impl<T> Inner<T> {
                 return Ok(Some(Found { home, snapshot: shard.snapshot.clone(), epoch: shard.epoch }));
             }
         }
-        if !self.admit() {
-            return Ok(None);
-        }
-        let Some((snapshot, epoch)) = self.current() else { return Ok(None) };
+        let Some((snapshot, epoch)) = self.current().filter(|_| self.admit()) else { return Ok(None) };
         match self.make(&snapshot) {
             Ok(home) => {
                 self.keeper.call();

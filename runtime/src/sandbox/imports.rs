@@ -122,6 +122,11 @@ impl<T> Imports<T> {
         table.imports.iter().map(|name| bind(name)).collect()
     }
 
+    /// The same functions, which [`is`](Self::is) tells from these.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new((*self.0).clone()))
+    }
+
     /// True if these are the same, or a clone.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

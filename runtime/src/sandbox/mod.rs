@@ -46,9 +46,10 @@ pub enum State {
     Ready,
     /// A limit or a token stopped it in the middle of a call: [`resume`](crate::Sandbox::resume) goes on.
     Stopped,
-    /// Its program has ended, or broke the protocol: it cannot be called any more.
+    /// Its program has ended, or broke the protocol: it cannot be called any more, unless it is [restored](crate::Sandbox::restore).
     Ended,
-    /// The host failed, or a host function panicked, while it ran: nothing is known of its state.
+    /// The host failed, or a host function panicked, while it ran: nothing is known of its state, until it is
+    /// [restored](crate::Sandbox::restore).
     Poisoned,
 }
 
@@ -57,8 +58,8 @@ impl fmt::Display for State {
         f.write_str(match self {
             Self::Ready => "ready for a call",
             Self::Stopped => "stopped in the middle of a call: resume it first",
-            Self::Ended => "ended: make another",
-            Self::Poisoned => "poisoned by a failure of the host's: make another",
+            Self::Ended => "ended: restore it to a snapshot, or make another",
+            Self::Poisoned => "poisoned by a failure of the host's: restore it to a snapshot, or make another",
         })
     }
 }

@@ -87,6 +87,30 @@ fn a_snapshot_reads_the_dirty_log_and_one_state_of_the_vcpu() {
 }
 
 #[test]
+fn a_machine_of_which_no_snapshot_could_be_taken_is_never_restored() {
+    let (mut sandbox, snapshot) = with_only_new(warm);
+    // What a failure of either call leaves: nobody knows any more which pages differ from what.
+    for failing in [HostCall::GetDirtyLog, HostCall::ClearDirtyLog] {
+        for _ in 0..8 {
+            sandbox.restore(&snapshot).unwrap();
+        }
+        call(&mut sandbox);
+        let made = calls(|| drop(sandbox.snapshot().unwrap()));
+        let nth = made.iter().position(|call| *call == failing).unwrap();
+        for _ in 0..8 {
+            sandbox.restore(&snapshot).unwrap();
+        }
+        call(&mut sandbox);
+        let (failed, made) = fault::with_nth_failing(Some(nth), libc::EIO, || sandbox.snapshot());
+        assert!(failed.is_err() && made.get(nth) == Some(&failing), "{failed:?}, {made:?}");
+        assert_eq!(sandbox.state(), State::Poisoned);
+        let restored = with_only_new(|| calls(|| sandbox.restore(&snapshot).unwrap()));
+        assert!(restored.contains(&HostCall::CreateVm), "{restored:?}");
+        call(&mut sandbox);
+    }
+}
+
+#[test]
 fn pages_that_are_left_alone_between_snapshots_are_protected_and_no_longer_compared() {
     let mut sandbox = with_only_new(|| Sandbox::new(&echo(), &Imports::new(), ()).unwrap());
     call(&mut sandbox);
