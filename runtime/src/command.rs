@@ -12,6 +12,7 @@ use crate::child::Child;
 use crate::end::End;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
+use crate::linux::files::HostDir;
 use crate::linux::reply::Refusal;
 use crate::linux::sources::Sources;
 use crate::linux::streams::{Output as Sink, Streams};
@@ -47,6 +48,7 @@ pub struct Command {
     arguments: Vec<Vec<u8>>,
     environment: Vec<(Vec<u8>, Vec<u8>)>,
     files: Vec<Placed>,
+    directory: Option<Vec<u8>>,
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
@@ -91,6 +93,7 @@ impl Command {
             arguments: Vec::new(),
             environment: Vec::new(),
             files: Vec::new(),
+            directory: None,
             stdin: None,
             stdout: None,
             stderr: None,
@@ -150,8 +153,20 @@ impl Command {
         self.place(path, Content::Symlink(target.as_ref().as_bytes().to_vec()))
     }
 
+    /// Puts a directory of the host's into the program's file system: it sees what is beneath, and may change it if `directory` says so. `path`
+    /// is absolute, and its parents are made; what is there already must be an empty directory, such as `/tmp`.
+    pub fn dir(&mut self, path: impl AsRef<OsStr>, directory: &HostDir) -> &mut Self {
+        self.place(path, Content::HostDir(directory.clone()))
+    }
+
     fn place(&mut self, path: impl AsRef<OsStr>, content: Content) -> &mut Self {
         self.files.push(Placed { path: path.as_ref().as_bytes().to_vec(), content });
+        self
+    }
+
+    /// Sets the directory that the program starts in, a path in its own file system: `/` unless said otherwise.
+    pub fn current_dir(&mut self, path: impl AsRef<OsStr>) -> &mut Self {
+        self.directory = Some(path.as_ref().as_bytes().to_vec());
         self
     }
 
@@ -272,11 +287,12 @@ impl Command {
         let Connected { output: error, pipe: stderr, writer: stderr_writer } = error;
         let streams =
             Streams { input, output, error, left: self.call.output_bytes(), bytes_in: 0, bytes_out: 0, tail: None };
+        let current = self.directory.clone().map(|path| Placed { path, content: Content::Current });
         let job = Job {
             program: self.program.clone(),
             arguments,
             environment,
-            files: self.files.clone(),
+            files: self.files.iter().cloned().chain(current).collect(),
             limits: self.from.as_ref().map_or(&self.limits, |saved| &saved.limits).clone(),
             call: self.call.clone(),
             doorbell: self.doorbell,

@@ -27,6 +27,7 @@
 //! # What is where
 //! - [`Program`]: bytes, parsed and validated. Needs no KVM.
 //! - [`Command`], [`Stdio`], [`Child`], [`Output`]: running it.
+//! - [`HostDir`]: a directory of the host's that it may use.
 //! - [`Limits`] (of a machine), [`Call`] (of a run), [`CancelToken`].
 //! - [`Sources`]: where time and randomness come from.
 //! - [`End`], [`Trap`], [`Stats`]: how it ended, why, and what it cost.
@@ -74,6 +75,7 @@ pub use end::{End, Limit};
 pub use error::RunError;
 pub use limits::{Call, Limits};
 pub use linux::counts::SyscallCount;
+pub use linux::files::host::{HostDir, HostDirError};
 pub use linux::sources::Sources;
 pub use linux::state::StateError;
 pub use machine::boot::{Doorbell, Gate};

@@ -14,6 +14,7 @@ mod events;
 mod exact;
 mod executors;
 mod honest;
+mod host_dirs;
 mod hostile_calls;
 mod hostile_instructions;
 mod hostile_plugins;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ampoule::{Call, Command, Doorbell, Limits, Program, Snapshot, Sources, Stdio};
+use ampoule::{Call, Command, Doorbell, HostDir, Limits, Program, Snapshot, Sources, Stdio};
 
 use crate::{report, units};
 
@@ -30,6 +30,12 @@ pub(crate) struct Arguments {
     /// An environment variable; the program gets no others (repeat for more)
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
+    /// A directory of this host that the program may use at a path of its own: read-only, or with :rw to be changed (repeat for more)
+    #[arg(long, value_name = "HOST:GUEST[:rw]", value_parser = directory)]
+    dir: Vec<Directory>,
+    /// The directory that the program starts in, a path of its own
+    #[arg(long, value_name = "GUEST", default_value = "/")]
+    cwd: OsString,
     /// Where time and randomness come from: the host, a clock that stands still, or a seed (0, 1, …) that makes runs repeat themselves
     #[arg(long, value_name = "real|frozen|SEED", default_value = "real", value_parser = sources)]
     sources: Sources,
@@ -53,6 +59,14 @@ pub(crate) struct Arguments {
     arguments: Vec<OsString>,
 }
 
+/// `--dir`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Directory {
+    host: PathBuf,
+    guest: String,
+    writable: bool,
+}
+
 /// The doorbells by name.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Bell {
@@ -67,6 +81,7 @@ const EXAMPLES: &str =
 Examples:
   echo hello | ampoule run /bin/busybox sha256sum
   ampoule run --memory 128M --wall 2s --cpu 1s --env LANG=C ./prog --its-own-option
+  ampoule run --dir ./data:/data:rw --cwd /data /bin/busybox ls -l
   ampoule run --sources 7 ./prog       the same time and randomness in every run
   ampoule run --stats ./prog
   ampoule run app.amp                  what `ampoule snapshot save --after` has stopped
@@ -76,6 +91,20 @@ pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+fn directory(text: &str) -> Result<Directory, String> {
+    let (paths, writable) = match text.strip_suffix(":rw") {
+        Some(paths) => (paths, true),
+        None => (text.strip_suffix(":ro").unwrap_or(text), false),
+    };
+    // The host's path may have colons, the guest's is made up for the purpose.
+    match paths.rsplit_once(':') {
+        Some((host, guest)) if !host.is_empty() && guest.starts_with('/') => {
+            Ok(Directory { host: host.into(), guest: guest.to_owned(), writable })
+        }
+        _ => Err("write HOST:GUEST or HOST:GUEST:rw, where GUEST is an absolute path".to_owned()),
     }
 }
 
@@ -124,13 +153,18 @@ fn start(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box
     for (key, value) in &arguments.env {
         command.env(key, value);
     }
+    for Directory { host, guest, writable } in &arguments.dir {
+        let directory = if *writable { HostDir::read_write(host)? } else { HostDir::read_only(host)? };
+        command.dir(guest, &directory);
+    }
+    command.current_dir(&arguments.cwd);
     Ok((command, program.name().to_owned()))
 }
 
 /// A program from where it was stopped, and its name.
 fn go_on(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box<dyn Error>> {
-    if !arguments.arguments.is_empty() || !arguments.env.is_empty() {
-        return Err("the program in a snapshot has started: give it arguments and --env when it is saved".into());
+    if !arguments.arguments.is_empty() || !arguments.env.is_empty() || !arguments.dir.is_empty() {
+        return Err("the program in a snapshot has started: it takes no more arguments, --env or --dir".into());
     }
     let options = Snapshot::options().limits(limits).allow_write_execute(arguments.allow_write_execute);
     let snapshot = options.load(&arguments.program)?;
@@ -143,6 +177,18 @@ fn go_on(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_two_paths_and_perhaps_a_right() {
+        let wanted =
+            |host: &str, guest: &str, writable| Ok(Directory { host: host.into(), guest: guest.to_owned(), writable });
+        assert_eq!(directory("data:/data"), wanted("data", "/data", false));
+        assert_eq!(directory("data:/data:ro"), wanted("data", "/data", false));
+        assert_eq!(directory("/a:b:/data:rw"), wanted("/a:b", "/data", true));
+        for text in ["", "data", ":/data", "data:", "data:relative", "data:rw", "data:/x:rx"] {
+            assert!(directory(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sources_are_two_words_or_a_seed() {

@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     Stack,
     /// `mmap`.
     Anonymous,
+    /// `mmap` of a file: `MADV_DONTNEED` leaves it as it is, for it could not be read again.
+    File,
 }
 
 /// What all pages of an area have in common.

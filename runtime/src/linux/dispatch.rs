@@ -132,7 +132,7 @@ impl Kernel<'_> {
             UNLINKAT => self.sys_unlinkat(a, b, c),
             GETDENTS64 => self.sys_getdents64(a, b, c),
             FTRUNCATE => Ok(self.process.files.ftruncate(descriptor(a), b.cast_signed()).map(|()| 0)?),
-            FSYNC | FDATASYNC => self.process.files.object(descriptor(a)).map(|_| 0).map_err(Into::into),
+            FSYNC | FDATASYNC => Ok(self.process.files.sync(descriptor(a), number == FDATASYNC).map(|()| 0)?),
             FCNTL => self.sys_fcntl(a, b, c),
             DUP => Ok(value(self.process.files.dup(descriptor(a))?)),
             DUP2 => Ok(value(self.process.files.dup2(descriptor(a), descriptor(b))?)),

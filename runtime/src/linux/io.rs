@@ -158,6 +158,10 @@ impl Kernel<'_> {
                 self.process.supply.fill(piece.get_mut(..count).unwrap_or_default())?;
                 count
             }
+            Source::Host(file, offset, count) => {
+                let count = count.min(piece.len());
+                file.read(piece.get_mut(..count).unwrap_or_default(), offset)?
+            }
             Source::End => 0,
         };
         let count = self.write_some(address, piece.get(..count).unwrap_or_default())?;

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::Kernel;
 use super::areas::{self, Areas, Attributes, Purpose};
+use super::mapped_files::Backing;
 use super::reply::{Refusal, Reply, refused};
 use crate::end::{End, Limit};
 use crate::machine::Machine;
@@ -100,7 +101,7 @@ impl Memory {
             let name = match purpose {
                 Purpose::Heap => "                          [heap]",
                 Purpose::Stack => "                          [stack]",
-                Purpose::Program | Purpose::Anonymous => "",
+                Purpose::Program | Purpose::Anonymous | Purpose::File => "",
             };
             text.push_str(&format!(
                 "{:012x}-{:012x} {}{}{}p 00000000 00:00 0{name}\n",
@@ -178,28 +179,37 @@ impl Kernel<'_> {
         Ok(to)
     }
 
-    pub(super) fn sys_mmap(&mut self, [hint, length, protection, flags, descriptor, _offset]: [u64; 6]) -> Reply {
+    pub(super) fn sys_mmap(&mut self, [hint, length, protection, flags, descriptor, offset]: [u64; 6]) -> Reply {
         if length == 0 || protection & !PROT_KNOWN != 0 {
             return Err(Errno::INVAL.into());
         }
         if !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_PRIVATE | MAP_SHARED_VALIDATE) {
             return Err(Errno::INVAL.into());
         }
-        if flags & MAP_ANONYMOUS == 0 {
-            self.process.files.object(super::descriptor(descriptor))?;
-            return Err(Errno::NODEV.into());
-        }
+        let backing = if flags & MAP_ANONYMOUS != 0 {
+            Backing::Zeros
+        } else {
+            // Without any access there would be nowhere to keep the copy.
+            let writes = flags & MAP_TYPE != MAP_PRIVATE && protection & PROT_WRITE != 0 || protection == 0;
+            self.backing(super::descriptor(descriptor), offset, length, writes)?
+        };
         if flags & MAP_HUGETLB != 0 {
             return Err(Errno::NOMEM.into());
         }
         let range = self.choose_range(hint, length, flags)?;
-        let attributes =
-            Attributes { access: access(protection), lazy: flags & MAP_NORESERVE != 0, purpose: Purpose::Anonymous };
+        let (lazy, purpose) = match backing {
+            Backing::Zeros => (flags & MAP_NORESERVE != 0, Purpose::Anonymous),
+            Backing::File { .. } => (false, Purpose::File),
+        };
+        let attributes = Attributes { access: access(protection), lazy, purpose };
         if !self.process.memory.areas.is_free(range.clone()) {
             self.unmap_range(range.clone())?;
         }
         let start = range.start;
-        self.map_range(range, attributes)?;
+        match backing {
+            Backing::Zeros => self.map_range(range, attributes)?,
+            Backing::File { descriptor, offset } => self.map_file(range, attributes, descriptor, offset)?,
+        };
         Ok(start)
     }
 
@@ -357,7 +367,7 @@ impl Kernel<'_> {
             for (part, attributes) in parts {
                 if attributes.lazy {
                     self.machine.release(part, self.watch)?;
-                } else {
+                } else if attributes.purpose != Purpose::File {
                     self.machine.clear(part, self.watch)?;
                 }
             }

@@ -7,6 +7,7 @@
 //! user       checked copies               streams           the host's ends of stdin, stdout, stderr
 //! names      for statistics               signals, sigframe what the program wants, and how it is told
 //! counts     what was called              time, identity, random, futex
+//! mapped_files what mmap copies from files
 //! sources    where time and randomness come from; chacha, a stream of it
 //! state      a process as bytes
 //! ```
@@ -22,6 +23,7 @@ pub(crate) mod files;
 mod futex;
 mod identity;
 mod io;
+mod mapped_files;
 mod memory;
 mod names;
 mod paths;

@@ -122,7 +122,7 @@ impl Kernel<'_> {
             bytes.extend_from_slice(&entry.next.to_le_bytes());
             bytes.extend_from_slice(&u16::try_from(size).unwrap_or(0).to_le_bytes());
             bytes.push(entry.kind);
-            bytes.extend_from_slice(entry.name);
+            bytes.extend_from_slice(&entry.name);
             bytes.resize(end, 0);
             last = Some(entry.next);
         }

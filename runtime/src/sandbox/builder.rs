@@ -21,6 +21,7 @@ use crate::channel::posted::{EventQueue, Events, Overflow, queue};
 use crate::command::Command;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
+use crate::linux::files::HostDir;
 use crate::linux::sources::Sources;
 use crate::linux::streams::SharedTail;
 use crate::machine::probe::HostProbe;
@@ -73,6 +74,21 @@ impl<T> SandboxBuilder<T> {
     #[must_use]
     pub fn file(mut self, path: impl AsRef<OsStr>, content: impl Into<Vec<u8>>) -> Self {
         self.command.file(path, content);
+        self
+    }
+
+    /// Puts a directory of the host's into the program's file system, as [`Command::dir`](crate::Command::dir) does. Snapshots of the sandbox share
+    /// it, and what is open in it: what was written there stays when they are restored. They cannot be saved to files.
+    #[must_use]
+    pub fn dir(mut self, path: impl AsRef<OsStr>, directory: &HostDir) -> Self {
+        self.command.dir(path, directory);
+        self
+    }
+
+    /// Sets the directory that the program starts in: `/` unless said otherwise.
+    #[must_use]
+    pub fn current_dir(mut self, path: impl AsRef<OsStr>) -> Self {
+        self.command.current_dir(path);
         self
     }
 

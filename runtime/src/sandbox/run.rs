@@ -15,7 +15,7 @@ use crate::end::End;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
 use crate::linux::counts::Counts;
-use crate::linux::files::Quota;
+use crate::linux::files::{HostDir, Quota};
 use crate::linux::reply::Refusal;
 use crate::linux::sources::Sources;
 use crate::linux::streams::Streams;
@@ -76,6 +76,9 @@ pub(crate) enum Content {
     File(Vec<u8>),
     Directory,
     Symlink(Vec<u8>),
+    HostDir(HostDir),
+    /// The directory that the program starts in.
+    Current,
 }
 
 /// How it ended and what it cost.
@@ -284,6 +287,8 @@ pub(super) fn start(
             Content::File(bytes) => process.files.insert(path, bytes.clone(), 0o644),
             Content::Directory => process.files.insert_directory(path, 0o755),
             Content::Symlink(target) => process.files.insert_symlink(path, target),
+            Content::HostDir(directory) => process.files.insert_mount(path, directory),
+            Content::Current => process.files.start_in(path),
         }
         .map_err(NotStarted::File)?;
     }

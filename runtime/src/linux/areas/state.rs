@@ -64,6 +64,7 @@ impl Attributes {
             Purpose::Heap => 1,
             Purpose::Stack => 2,
             Purpose::Anonymous => 3,
+            Purpose::File => 4,
         });
     }
 
@@ -71,11 +72,12 @@ impl Attributes {
         let access = reader.u8_up_to("access of an area", READ | WRITE | EXECUTE)?;
         let access = Access { read: access & READ != 0, write: access & WRITE != 0, execute: access & EXECUTE != 0 };
         let lazy = reader.flag("laziness of an area")?;
-        let purpose = match reader.u8_up_to("purpose of an area", 3)? {
+        let purpose = match reader.u8_up_to("purpose of an area", 4)? {
             0 => Purpose::Program,
             1 => Purpose::Heap,
             2 => Purpose::Stack,
-            _ => Purpose::Anonymous,
+            3 => Purpose::Anonymous,
+            _ => Purpose::File,
         };
         Ok(Self { access, lazy, purpose })
     }
@@ -88,6 +90,7 @@ impl Attributes {
             Purpose::Heap => !self.lazy && (read || !write && !execute),
             Purpose::Stack => self.lazy && (read || !write && !execute),
             Purpose::Anonymous => read || !write && !execute,
+            Purpose::File => !self.lazy && (read || !write && !execute),
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) const O_CLOEXEC: u32 = 0o2_000_000;
 pub(crate) const O_PATH: u32 = 0o10_000_000;
 /// `open`: the one bit that tells `O_TMPFILE` from [`O_DIRECTORY`], which the full flag includes.
 pub(crate) const O_TMPFILE_BIT: u32 = 0o20_000_000;
+/// `open`: every write is on the disk before it returns; `O_DSYNC` is the lower of the two bits.
+pub(crate) const O_SYNCHRONOUS: u32 = 0o4_010_000;
 /// Bits that `open` knows (`VALID_OPEN_FLAGS`): those above, `O_DSYNC`, `O_ASYNC`, `O_DIRECT`, `O_NOATIME` and `O_SYNC`. It ignores others.
 pub(crate) const O_KNOWN: u32 = O_ACCMODE
     | O_CREAT

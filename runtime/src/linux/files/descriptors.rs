@@ -23,6 +23,7 @@ use super::abi::{
     O_NONBLOCK, O_RDWR, O_WRONLY,
 };
 use super::inode::{Device, InodeId};
+use super::mounts::HandleId;
 
 /// The streams that join a guest to its embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +58,15 @@ pub(crate) enum Object {
     Directory(InodeId),
     /// A device, and the inode it was opened through.
     Device(Device, InodeId),
+    /// A file or directory of the host's.
+    Host(HandleId),
 }
 
 impl Object {
     /// The inode that must live as long as this is open.
     pub(crate) fn inode(self) -> Option<InodeId> {
         match self {
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Host(_) => None,
             Self::File(inode) | Self::Directory(inode) | Self::Device(_, inode) => Some(inode),
         }
     }
@@ -157,6 +160,11 @@ impl Descriptors {
     /// Whether anything open is this inode.
     pub(crate) fn hold(&self, inode: InodeId) -> bool {
         self.descriptions.values().any(|description| description.object.inode() == Some(inode))
+    }
+
+    /// Whether anything is open on this.
+    pub(crate) fn are_open_on(&self, object: Object) -> bool {
+        self.descriptions.values().any(|description| description.object == object)
     }
 
     /// The lowest number that is free.

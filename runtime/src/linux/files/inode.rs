@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::abi::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
 use super::directory::Directory;
+use super::mounts::MountId;
 use crate::wire::{Reader, WireError};
 
 /// The number of an inode. Never used twice in one tree, so an old one finds nothing rather than something else.
@@ -75,6 +76,8 @@ pub(crate) enum Node {
     Symlink(Arc<[u8]>),
     /// A character device.
     Device(Device),
+    /// A directory of the host's.
+    Mount(MountId),
 }
 
 impl Node {
@@ -88,7 +91,7 @@ impl Node {
         match self {
             Self::File(contents) => contents.len(),
             Self::Symlink(target) => target.len(),
-            Self::Directory(_) | Self::Device(_) => 0,
+            Self::Directory(_) | Self::Device(_) | Self::Mount(_) => 0,
         }
     }
 }
@@ -109,7 +112,7 @@ impl Inode {
     pub(crate) fn mode(&self) -> u32 {
         let kind = match self.node {
             Node::File(_) => S_IFREG,
-            Node::Directory(_) => S_IFDIR,
+            Node::Directory(_) | Node::Mount(_) => S_IFDIR,
             Node::Symlink(_) => S_IFLNK,
             Node::Device(_) => S_IFCHR,
         };

@@ -1,4 +1,4 @@
-//! What is in the tree before the guest runs: `/tmp`, `/dev`, and what the embedder puts there.
+//! What is in the tree before the guest runs: `/tmp`, `/dev`, and what the embedder puts there, directories of the host's included.
 //!
 //! The embedder's paths are trusted, but the tree may be the guest's work by now. So they are taken literally: absolute, no `..`,
 //! through real directories only. A guest's symlink cannot send a file anywhere else.
@@ -9,7 +9,9 @@ use rustix::io::Errno;
 
 use super::Files;
 use super::abi::{NAME_BYTES, PATH_BYTES};
+use super::host::HostDir;
 use super::inode::{Device, InodeId, Node};
+use super::mounts::{Mount, MountId};
 use super::tree::{Quota, Tree};
 
 /// Why something could not be put into a guest's file system.
@@ -43,6 +45,20 @@ pub(crate) enum InsertError {
         /// The part of it that is taken.
         at: String,
     },
+    /// It cannot be the directory that the program starts in.
+    #[error("the program cannot start in {path:?} ({errno}): place a directory there")]
+    Current {
+        /// The path.
+        path: String,
+        /// Why not.
+        errno: Errno,
+    },
+    /// There are as many directories of the host's as can be.
+    #[error("guest path {path:?}: there are 65535 host directories already")]
+    Mounts {
+        /// The path.
+        path: String,
+    },
     /// It does not fit.
     #[error(
         "guest path {path:?} needs {bytes} bytes and {inodes} inodes, {} and {} are left: give the sandbox a larger quota",
@@ -66,7 +82,7 @@ impl Files {
     /// # Errors
     /// [`InsertError`]; nothing has changed then.
     pub(crate) fn insert(&mut self, path: &[u8], bytes: Vec<u8>, mode: u32) -> Result<(), InsertError> {
-        self.tree_mut().insert(path, New::File(bytes), mode)
+        self.tree_mut().insert(path, New::File(bytes), mode).map(|_| ())
     }
 
     /// Puts a symlink there, with the directories on the way. One that is there already must be the same.
@@ -77,7 +93,7 @@ impl Files {
         if target.is_empty() || target.len() > PATH_BYTES || target.contains(&0) {
             return Err(InsertError::Target { path: readable(path), len: target.len() });
         }
-        self.tree_mut().insert(path, New::Symlink(target), 0o777)
+        self.tree_mut().insert(path, New::Symlink(target), 0o777).map(|_| ())
     }
 
     /// Puts a directory there, with those on the way. One that is there already stays as it is.
@@ -85,7 +101,26 @@ impl Files {
     /// # Errors
     /// [`InsertError`]; nothing has changed then.
     pub(crate) fn insert_directory(&mut self, path: &[u8], mode: u32) -> Result<(), InsertError> {
-        self.tree_mut().insert(path, New::Directory, mode)
+        self.tree_mut().insert(path, New::Directory, mode).map(|_| ())
+    }
+
+    /// Makes a directory the current one.
+    ///
+    /// # Errors
+    /// [`InsertError::Current`] if there is no such directory.
+    pub(crate) fn start_in(&mut self, path: &[u8]) -> Result<(), InsertError> {
+        self.chdir(path).map_err(|errno| InsertError::Current { path: readable(path), errno })
+    }
+
+    /// Puts a directory of the host's there, with the directories on the way. What is there already must be an empty directory.
+    ///
+    /// # Errors
+    /// [`InsertError`]; nothing has changed then.
+    pub(crate) fn insert_mount(&mut self, path: &[u8], directory: &HostDir) -> Result<(), InsertError> {
+        let mount = self.mounts.next().map_err(|_| InsertError::Mounts { path: readable(path) })?;
+        let (parent, inode) = self.tree_mut().insert(path, New::Mount(mount), 0o755)?;
+        self.mounts.add(Mount { directory: directory.clone(), parent, inode });
+        Ok(())
     }
 }
 
@@ -95,6 +130,7 @@ enum New<'a> {
     File(Vec<u8>),
     Symlink(&'a [u8]),
     Directory,
+    Mount(MountId),
 }
 
 impl New<'_> {
@@ -102,7 +138,7 @@ impl New<'_> {
         match self {
             Self::File(bytes) => bytes.len(),
             Self::Symlink(target) => target.len(),
-            Self::Directory => 0,
+            Self::Directory | Self::Mount(_) => 0,
         }
     }
 
@@ -114,6 +150,7 @@ impl New<'_> {
             }
             Self::Symlink(target) => Node::Symlink(target.into()),
             Self::Directory => Node::directory(parent),
+            Self::Mount(mount) => Node::Mount(mount),
         }
     }
 }
@@ -138,15 +175,16 @@ impl Tree {
         tree
     }
 
-    fn insert(&mut self, path: &[u8], new: New<'_>, mode: u32) -> Result<(), InsertError> {
+    /// Puts something there; the directory that it is in, and itself.
+    fn insert(&mut self, path: &[u8], new: New<'_>, mode: u32) -> Result<(InodeId, InodeId), InsertError> {
         let names = names_of(path)?;
         // First look how far the path leads and what the rest costs, then change something.
-        let mut found = InodeId::ROOT;
+        let (mut above, mut found) = (InodeId::ROOT, InodeId::ROOT);
         let mut depth = 0;
         for name in &names {
             let Ok(directory) = self.directory(found) else { break };
             let Some(inode) = directory.lookup(name) else { break };
-            found = inode;
+            (above, found) = (found, inode);
             depth += 1;
         }
         let missing = names.get(depth..).unwrap_or_default();
@@ -157,12 +195,14 @@ impl Tree {
             at: names.iter().take(depth).fold(String::new(), |at, name| at + "/" + &readable(name)),
         };
         let Some((last, parents)) = missing.split_last() else {
-            return match (&self.inode(found).map_err(|_| in_the_way.clone())?.node, new) {
-                (Node::File(_), New::File(bytes)) => self.replace(found, bytes, mode).map_err(|_| no_room),
-                (Node::Symlink(old), New::Symlink(target)) if **old == *target => Ok(()),
-                (Node::Directory(_), New::Directory) => Ok(()),
-                _ => Err(in_the_way),
-            };
+            match (&self.inode(found).map_err(|_| in_the_way.clone())?.node, new) {
+                (Node::File(_), New::File(bytes)) => self.replace(found, bytes, mode).map_err(|_| no_room)?,
+                (Node::Symlink(old), New::Symlink(target)) if **old == *target => {}
+                (Node::Directory(_), New::Directory) => {}
+                (Node::Directory(names), New::Mount(mount)) if names.is_empty() => self.cover(found, mount),
+                _ => return Err(in_the_way),
+            }
+            return Ok((above, found));
         };
         if self.directory(found).is_err() {
             return Err(in_the_way);
@@ -175,8 +215,8 @@ impl Tree {
         for name in parents {
             parent = create(parent, name, Node::directory(parent), 0o755).map_err(|_: Errno| no_room.clone())?;
         }
-        create(parent, last, new.into_node(parent), mode).map_err(|_| no_room)?;
-        Ok(())
+        let inode = create(parent, last, new.into_node(parent), mode).map_err(|_| no_room)?;
+        Ok((parent, inode))
     }
 }
 

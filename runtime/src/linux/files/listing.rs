@@ -1,14 +1,17 @@
 //! Directory listings, as `getdents64` needs them: plain entries, and a position to go on from.
 
+use std::borrow::Cow;
+
 use rustix::io::Errno;
 
 use super::Files;
 use super::descriptors::Object;
 use super::directory::Directory;
+use super::host::HostName;
 use super::inode::{InodeId, Node};
 
 /// One name in a listing: the fields of `struct linux_dirent64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedName<'a> {
     /// `d_ino`.
     pub(crate) ino: u64,
@@ -17,7 +20,7 @@ pub(crate) struct ListedName<'a> {
     /// `d_type`.
     pub(crate) kind: u8,
     /// `d_name`, without the NUL.
-    pub(crate) name: &'a [u8],
+    pub(crate) name: Cow<'a, [u8]>,
 }
 
 /// `d_type` of a character device.
@@ -35,10 +38,17 @@ impl Files {
     ///
     /// # Errors
     /// `EBADF`, `ENOTDIR`, `ENOENT` if the directory has been removed.
-    pub(crate) fn list(&self, descriptor: i32) -> Result<impl Iterator<Item = ListedName<'_>>, Errno> {
+    pub(crate) fn list(&self, descriptor: i32) -> Result<Box<dyn Iterator<Item = ListedName<'_>> + '_>, Errno> {
         let description = self.descriptors.get(descriptor)?;
-        let Object::Directory(inode) = description.object else {
-            return Err(Errno::NOTDIR);
+        let inode = match description.object {
+            Object::Directory(inode) => inode,
+            Object::Host(handle) => {
+                let names = self.handles.get(handle)?.list(description.offset)?.into_iter();
+                return Ok(Box::new(names.filter_map(|HostName { ino, next, kind, name }| {
+                    Some(ListedName { ino, next: i64::try_from(next).ok()?, kind, name: name.into() })
+                })));
+            }
+            _ => return Err(Errno::NOTDIR),
         };
         if !self.tree.inode(inode)?.linked {
             return Err(Errno::NOENT);
@@ -47,16 +57,18 @@ impl Files {
         let position = description.offset;
         let dots: [(u64, &[u8], InodeId); 2] = [(0, b".", inode), (1, b"..", directory.parent())];
         let names = directory.names_from(position.max(Directory::FIRST_POSITION));
-        Ok(dots.into_iter().filter(move |(at, ..)| *at >= position).chain(names).filter_map(|(at, name, inode)| {
-            let kind = match self.tree.inode(inode).ok()?.node {
-                Node::File(_) => DT_REG,
-                Node::Directory(_) => DT_DIR,
-                Node::Symlink(_) => DT_LNK,
-                Node::Device(_) => DT_CHR,
-            };
-            let next = i64::try_from(at.checked_add(1)?).ok()?;
-            Some(ListedName { ino: inode.number(), next, kind, name })
-        }))
+        let all =
+            dots.into_iter().filter(move |(at, ..)| *at >= position).chain(names).filter_map(|(at, name, inode)| {
+                let kind = match self.tree.inode(inode).ok()?.node {
+                    Node::File(_) => DT_REG,
+                    Node::Directory(_) | Node::Mount(_) => DT_DIR,
+                    Node::Symlink(_) => DT_LNK,
+                    Node::Device(_) => DT_CHR,
+                };
+                let next = i64::try_from(at.checked_add(1)?).ok()?;
+                Some(ListedName { ino: inode.number(), next, kind, name: name.into() })
+            });
+        Ok(Box::new(all))
     }
 
     /// `getdents64`, second step: the names before position `next` have reached the guest.
@@ -65,7 +77,7 @@ impl Files {
     /// `EBADF`, `ENOTDIR`, `EINVAL` for what is no position.
     pub(crate) fn listed(&mut self, descriptor: i32, next: i64) -> Result<(), Errno> {
         let description = self.descriptors.get_mut(descriptor)?;
-        let Object::Directory(_) = description.object else {
+        let (Object::Directory(_) | Object::Host(_)) = description.object else {
             return Err(Errno::NOTDIR);
         };
         description.offset = u64::try_from(next).map_err(|_| Errno::INVAL)?;

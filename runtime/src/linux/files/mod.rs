@@ -1,13 +1,14 @@
-//! The files a guest sees: an in-memory tree, a descriptor table, a current directory and a umask.
+//! The files a guest sees: an in-memory tree with directories of the host's in it, a descriptor table, a current directory and a umask.
 //!
-//! This half of the file layer is plain data. It never touches the host's files, the guest's memory or the machine, so a snapshot is
-//! a `clone` and a test needs no KVM. What moves bytes is the caller: it asks where bytes come from ([`Source`]) or go to
+//! All but what is in the host's directories is plain data. Nothing here touches the guest's memory or the machine, so a snapshot is
+//! a `clone`, which shares what is open in the host's directories, and a test needs no KVM. What moves bytes is the caller: it asks where bytes come from ([`Source`]) or go to
 //! ([`Sink`]), copies them itself in pieces of its own size, and only then tells how far it got.
 //!
 //! ```text
 //!   guest ──syscall──► personality ──plain values──► Files ── Descriptors: number → description (object, flags, offset)
-//!                       copies bytes                       ├─ Tree:        inode → contents, names, symlink, device
-//!                       ◄──── Source / Sink / Stat ────────┴─ current directory, umask
+//!                       copies bytes                       ├─ Tree:        inode → contents, names, symlink, device, mount
+//!                       ◄──── Source / Sink / Stat ────────┼─ Mounts:      where a HostDir is; Handles: what is open there
+//!                                                          └─ current directory, umask
 //! ```
 //!
 //! Every guest-visible error is the `Errno` that Linux 6.18 gives; the guest is user 1000, who owns everything and is not root.
@@ -19,11 +20,14 @@ use rustix::io::Errno;
 pub(crate) mod abi;
 mod descriptors;
 mod directory;
+pub(crate) mod host;
 mod inode;
 mod insert;
 mod listing;
+mod mounts;
 mod open;
 mod paths;
+mod resolve;
 mod stat;
 mod state;
 #[cfg(test)]
@@ -33,16 +37,17 @@ mod tree;
 mod walk;
 
 pub(crate) use descriptors::{Object, Stream};
+pub(crate) use host::HostDir;
 pub(crate) use insert::InsertError;
 pub(crate) use stat::Stat;
 pub(crate) use transfer::{Sink, Source};
 pub(crate) use tree::Quota;
 
-use abi::AT_FDCWD;
 use descriptors::Descriptors;
 use inode::InodeId;
+use mounts::{Handles, Mounts};
+use resolve::Location;
 use tree::Tree;
-use walk::check_path;
 
 /// The file half of a guest's personality.
 ///
@@ -53,7 +58,9 @@ pub(crate) struct Files {
     /// Shared between a snapshot and its machines until one of them changes it.
     tree: Arc<Tree>,
     descriptors: Descriptors,
-    current: InodeId,
+    mounts: Mounts,
+    handles: Handles,
+    current: Location,
     umask: u32,
 }
 
@@ -63,15 +70,21 @@ impl Files {
         Self {
             tree: Arc::new(Tree::new(quota)),
             descriptors: Descriptors::new(open_files),
-            current: InodeId::ROOT,
+            mounts: Mounts::default(),
+            handles: Handles::default(),
+            current: Location::Tree(InodeId::ROOT),
             umask: 0o022,
         }
     }
 
     /// Makes them what they were. The tree is shared, and the table of descriptors is copied only if it differs.
     pub(crate) fn restore(&mut self, saved: &Self) {
-        let Self { tree, descriptors, current, umask } = saved;
+        let Self { tree, descriptors, mounts, handles, current, umask } = saved;
         self.tree = Arc::clone(tree);
+        self.mounts.clone_from(mounts);
+        if self.handles != *handles {
+            self.handles.clone_from(handles);
+        }
         if self.descriptors != *descriptors {
             self.descriptors.clone_from(descriptors);
         }
@@ -92,7 +105,7 @@ impl Files {
     /// `EBADF`.
     pub(crate) fn close(&mut self, descriptor: i32) -> Result<(), Errno> {
         let closed = self.descriptors.close(descriptor)?;
-        self.release(closed.and_then(Object::inode));
+        self.release(closed);
         Ok(())
     }
 
@@ -110,7 +123,7 @@ impl Files {
     /// `EBADF`, for a number that is too large, too.
     pub(crate) fn dup2(&mut self, old: i32, new: i32) -> Result<i32, Errno> {
         let duplicate = self.descriptors.dup2(old, new)?;
-        self.release(duplicate.closed.and_then(Object::inode));
+        self.release(duplicate.closed);
         Ok(duplicate.descriptor)
     }
 
@@ -120,7 +133,7 @@ impl Files {
     /// `EINVAL` for flags but `O_CLOEXEC` and for the same number twice, `EBADF`.
     pub(crate) fn dup3(&mut self, old: i32, new: i32, flags: u32) -> Result<i32, Errno> {
         let duplicate = self.descriptors.dup3(old, new, flags)?;
-        self.release(duplicate.closed.and_then(Object::inode));
+        self.release(duplicate.closed);
         Ok(duplicate.descriptor)
     }
 
@@ -142,26 +155,24 @@ impl Files {
         Arc::make_mut(&mut self.tree)
     }
 
-    /// Where a relative path starts. An absolute one does not look at its descriptor.
-    fn start(&self, directory: i32, path: &[u8]) -> Result<InodeId, Errno> {
-        check_path(path)?;
-        match directory {
-            _ if path.starts_with(b"/") => Ok(InodeId::ROOT),
-            AT_FDCWD => Ok(self.current),
-            _ => match self.object(directory)? {
-                Object::Directory(inode) => Ok(inode),
-                _ => Err(Errno::NOTDIR),
-            },
-        }
-    }
-
     /// Whether anything but a name leads to this inode.
     fn holds(&self, inode: InodeId) -> bool {
-        self.current == inode || self.descriptors.hold(inode) || self.tree.is_parent_of_cut_off(inode)
+        self.current == Location::Tree(inode) || self.descriptors.hold(inode) || self.tree.is_parent_of_cut_off(inode)
+    }
+
+    /// What was held is held once less: closes it if nothing else holds it.
+    fn release(&mut self, object: Option<Object>) {
+        if let Some(Object::Host(handle)) = object
+            && self.current != Location::Host(handle)
+            && !self.descriptors.are_open_on(Object::Host(handle))
+        {
+            self.handles.remove(handle);
+        }
+        self.release_inode(object.and_then(Object::inode));
     }
 
     /// Drops an inode that has lost its name and its last holder, and then the directories that only waited for it.
-    fn release(&mut self, inode: Option<InodeId>) {
+    fn release_inode(&mut self, inode: Option<InodeId>) {
         let mut next = inode;
         while let Some(inode) = next {
             if self.tree.inode(inode).is_ok_and(|inode| inode.linked) || self.holds(inode) {

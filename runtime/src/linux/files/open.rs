@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::Files;
 use super::abi::{
     O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_KNOWN, O_LARGEFILE, O_NOFOLLOW, O_OPENING_ONLY, O_PATH,
-    O_TMPFILE_BIT, O_TRUNC, O_WRONLY, R_OK, S_IALLUGO, W_OK,
+    O_SYNCHRONOUS, O_TMPFILE_BIT, O_TRUNC, O_WRONLY, R_OK, S_IALLUGO, W_OK,
 };
 use super::descriptors::Object;
+use super::host::{Handle, HostPlace, Opening};
 use super::inode::{InodeId, Node};
+use super::resolve::Resolved;
 use super::walk::{FinalLink, Last, check_path};
 
 /// What was asked for, after the checks that need no path.
@@ -65,14 +68,20 @@ impl Files {
         let request = Request::new(flags, mode & !self.umask)?;
         check_path(path)?;
         self.descriptors.lowest_free()?;
-        let object = self.open_object(self.start(directory, path)?, path, request)?;
+        let object = self.open_object(directory, path, request)?;
         let status = request.flags & !O_OPENING_ONLY | O_LARGEFILE;
         self.descriptors.open(object, status, request.has(O_CLOEXEC))
     }
 
-    fn open_object(&mut self, start: InodeId, path: &[u8], request: Request) -> Result<Object, Errno> {
-        let place = self.tree.walk(start, path, request.final_link(), request.has(O_CREAT))?;
-        let (Last::Name(name), None, true) = (place.last, place.inode, request.has(O_CREAT)) else {
+    fn open_object(&mut self, directory: i32, path: &[u8], request: Request) -> Result<Object, Errno> {
+        let place = match self.resolve(directory, path, request.final_link(), request.has(O_CREAT))? {
+            Resolved::Tree(place) => place,
+            Resolved::Host(place) => {
+                let handle = open_host(&place, request)?;
+                return Ok(Object::Host(self.handles.add(handle)));
+            }
+        };
+        let (Last::Name(name), None, true) = (&place.last, place.inode, request.has(O_CREAT)) else {
             let inode = place.existing(&self.tree)?;
             return self.open_existing(inode, request);
         };
@@ -100,6 +109,8 @@ impl Files {
             Node::Directory(_) => Object::Directory(id),
             Node::File(_) => Object::File(id),
             Node::Device(device) => Object::Device(device, id),
+            // A path that ends there ends in the host's directory.
+            Node::Mount(_) => return Err(Errno::STALE),
         };
         if !inode.allows(request.access()) {
             return Err(Errno::ACCESS);
@@ -109,4 +120,32 @@ impl Files {
         }
         Ok(object)
     }
+}
+
+/// Opens a file or directory of the host's, or makes the file.
+fn open_host(place: &HostPlace, request: Request) -> Result<Handle, Errno> {
+    let opening = Opening {
+        read: request.access() & R_OK != 0,
+        write: request.flags & O_ACCMODE != 0,
+        truncate: request.has(O_TRUNC),
+        synchronous: OFlags::from_bits_truncate(request.flags & O_SYNCHRONOUS),
+        permissions: request.permissions,
+    };
+    if !place.exists() && request.has(O_CREAT) {
+        match place.create(opening) {
+            // Somebody made it meanwhile: the program asked for either.
+            Err(Errno::EXIST) if !request.has(O_EXCL) => return place.again()?.open(opening),
+            made => return made,
+        }
+    }
+    if request.has(O_CREAT) && request.has(O_EXCL) && place.exists() {
+        return Err(Errno::EXIST);
+    }
+    if request.has(O_CREAT) && place.is_directory() {
+        return Err(Errno::ISDIR);
+    }
+    if request.has(O_DIRECTORY) && place.exists() && !place.is_directory() {
+        return Err(Errno::NOTDIR);
+    }
+    place.open(opening)
 }

@@ -1,5 +1,7 @@
 //! Calls that take a path: ask about what is there, make and remove names, move about.
 
+use std::borrow::Cow;
+
 use rustix::io::Errno;
 
 use super::Files;
@@ -9,6 +11,8 @@ use super::abi::{
 };
 use super::descriptors::Object;
 use super::inode::{InodeId, Node};
+use super::mounts::Mount;
+use super::resolve::{Found, Location, Resolved};
 use super::stat::Stat;
 use super::walk::{FinalLink, Last};
 
@@ -18,11 +22,27 @@ impl Files {
     /// # Errors
     /// `EBADF`.
     pub(crate) fn stat(&self, descriptor: i32) -> Result<Stat, Errno> {
-        match self.object(descriptor)? {
+        self.stat_of(self.object(descriptor)?)
+    }
+
+    fn stat_of(&self, object: Object) -> Result<Stat, Errno> {
+        match object {
             Object::Stream(stream) => Ok(Stat::of_stream(stream)),
             Object::File(inode) | Object::Directory(inode) | Object::Device(_, inode) => {
                 Stat::of_inode(&self.tree, inode)
             }
+            Object::Host(handle) => self.handles.get(handle)?.stat(),
+        }
+    }
+
+    /// `fsync`, and `fdatasync` with `data_only`. What is in the tree is nowhere else.
+    ///
+    /// # Errors
+    /// `EBADF`, and what the host says.
+    pub(crate) fn sync(&self, descriptor: i32, data_only: bool) -> Result<(), Errno> {
+        match self.object(descriptor)? {
+            Object::Host(handle) => self.handles.get(handle)?.sync(data_only),
+            _ => Ok(()),
         }
     }
 
@@ -35,8 +55,9 @@ impl Files {
             return Err(Errno::INVAL);
         }
         match self.target(directory, path, flags)? {
-            Target::Inode(inode) => Stat::of_inode(&self.tree, inode),
-            Target::Descriptor => self.stat(directory),
+            Target::Found(Found::Inode(inode)) => Stat::of_inode(&self.tree, inode),
+            Target::Found(Found::Host(place)) => place.stat(),
+            Target::Open(object) => self.stat_of(object),
         }
     }
 
@@ -49,8 +70,9 @@ impl Files {
             return Err(Errno::INVAL);
         }
         let have = match self.target(directory, path, flags)? {
-            Target::Inode(inode) => self.tree.inode(inode)?.permissions,
-            Target::Descriptor => self.stat(directory)?.mode,
+            Target::Found(Found::Inode(inode)) => self.tree.inode(inode)?.permissions,
+            Target::Found(Found::Host(place)) => return place.access(mode),
+            Target::Open(object) => self.stat_of(object)?.mode,
         };
         if (have >> 6) & mode == mode { Ok(()) } else { Err(Errno::ACCESS) }
     }
@@ -59,11 +81,13 @@ impl Files {
     ///
     /// # Errors
     /// `EINVAL` if it is no symlink; what a walk gives; `EBADF`.
-    pub(crate) fn readlink_at(&self, directory: i32, path: &[u8]) -> Result<&[u8], Errno> {
-        let inode = self.tree.find(self.start(directory, path)?, path, FinalLink::Stop)?;
-        match &self.tree.inode(inode)?.node {
-            Node::Symlink(target) => Ok(target),
-            _ => Err(Errno::INVAL),
+    pub(crate) fn readlink_at(&self, directory: i32, path: &[u8]) -> Result<Cow<'_, [u8]>, Errno> {
+        match self.find(directory, path, FinalLink::Stop)? {
+            Found::Inode(inode) => match &self.tree.inode(inode)?.node {
+                Node::Symlink(target) => Ok(Cow::Borrowed(target)),
+                _ => Err(Errno::INVAL),
+            },
+            Found::Host(place) => place.readlink().map(Cow::Owned),
         }
     }
 
@@ -72,8 +96,11 @@ impl Files {
     /// # Errors
     /// `EEXIST`, `EACCES`, `ENOSPC`; what a walk gives; `EBADF`.
     pub(crate) fn mkdir_at(&mut self, directory: i32, path: &[u8], mode: u32) -> Result<(), Errno> {
-        let place = self.tree.walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
-        let (Last::Name(name), None) = (place.last, place.inode) else {
+        let place = match self.resolve(directory, path, FinalLink::Name, false)? {
+            Resolved::Tree(place) => place,
+            Resolved::Host(place) => return place.mkdir(mode & !self.umask),
+        };
+        let (Last::Name(name), None) = (&place.last, place.inode) else {
             return Err(Errno::EXIST);
         };
         let (parent, name) = (place.directory, name.to_vec());
@@ -93,8 +120,11 @@ impl Files {
             return Err(Errno::INVAL);
         }
         let remove_directory = flags & AT_REMOVEDIR != 0;
-        let place = self.tree.walk(self.start(directory, path)?, path, FinalLink::Name, false)?;
-        let name = match place.last {
+        let place = match self.resolve(directory, path, FinalLink::Name, false)? {
+            Resolved::Tree(place) => place,
+            Resolved::Host(place) => return place.unlink(remove_directory),
+        };
+        let name = match &place.last {
             Last::Name(name) => name,
             _ if !remove_directory => return Err(Errno::ISDIR),
             Last::Root => return Err(Errno::BUSY),
@@ -114,7 +144,7 @@ impl Files {
             _ => {}
         }
         let cut = self.tree_mut().cut(parent, &name)?;
-        self.release(Some(cut));
+        self.release_inode(Some(cut));
         Ok(())
     }
 
@@ -123,8 +153,14 @@ impl Files {
     /// # Errors
     /// `ENOTDIR`, `EACCES` if it may not be searched; what a walk gives.
     pub(crate) fn chdir(&mut self, path: &[u8]) -> Result<(), Errno> {
-        let inode = self.tree.find(self.start(AT_FDCWD, path)?, path, FinalLink::Follow)?;
-        self.enter(inode)
+        match self.find(AT_FDCWD, path, FinalLink::Follow)? {
+            Found::Inode(inode) => self.enter(inode),
+            Found::Host(place) => {
+                let handle = self.handles.add(place.enter()?);
+                self.move_to(Location::Host(handle));
+                Ok(())
+            }
+        }
     }
 
     /// `fchdir`.
@@ -134,6 +170,10 @@ impl Files {
     pub(crate) fn fchdir(&mut self, descriptor: i32) -> Result<(), Errno> {
         match self.object(descriptor)? {
             Object::Directory(inode) => self.enter(inode),
+            Object::Host(handle) if self.handles.get(handle)?.is_directory() => {
+                self.move_to(Location::Host(handle));
+                Ok(())
+            }
             _ => Err(Errno::NOTDIR),
         }
     }
@@ -143,31 +183,15 @@ impl Files {
     /// # Errors
     /// `ENOENT` if the current directory has been removed, `ENAMETOOLONG` if its path would not fit `PATH_MAX`.
     pub(crate) fn getcwd(&self) -> Result<Vec<u8>, Errno> {
-        if !self.tree.inode(self.current)?.linked {
-            return Err(Errno::NOENT);
-        }
-        let mut names = Vec::new();
-        let mut len = 0usize;
-        let mut at = self.current;
-        while at != InodeId::ROOT {
-            let parent = self.tree.directory(at)?.parent();
-            let name = self.tree.directory(parent)?.name_of(at).ok_or(Errno::NOENT)?;
-            len = len.saturating_add(name.len()).saturating_add(1);
-            if len > PATH_BYTES {
-                return Err(Errno::NAMETOOLONG);
+        let path = match self.current {
+            Location::Tree(inode) => self.tree.path_of(inode)?,
+            Location::Host(handle) => {
+                let handle = self.handles.get(handle)?;
+                let Mount { parent, inode, .. } = *self.mounts.get(handle.mount())?;
+                [self.tree.path_of_child(parent, inode)?, handle.path()?].concat()
             }
-            names.push(name);
-            at = parent;
-        }
-        let mut path = Vec::with_capacity(len.max(1));
-        for name in names.into_iter().rev() {
-            path.push(b'/');
-            path.extend_from_slice(name);
-        }
-        if path.is_empty() {
-            path.push(b'/');
-        }
-        Ok(path)
+        };
+        if path.len() > PATH_BYTES { Err(Errno::NAMETOOLONG) } else { Ok(path) }
     }
 
     /// Whether names in this directory may be made and removed.
@@ -183,26 +207,31 @@ impl Files {
         if !self.tree.inode(directory)?.allows(X_OK) {
             return Err(Errno::ACCESS);
         }
-        let left = std::mem::replace(&mut self.current, directory);
-        self.release(Some(left));
+        self.move_to(Location::Tree(directory));
         Ok(())
+    }
+
+    fn move_to(&mut self, directory: Location) {
+        let left = std::mem::replace(&mut self.current, directory);
+        self.release(Some(left.object()));
     }
 
     /// What a path and `AT_*` flags mean together.
     fn target(&self, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
         if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            return Ok(if directory == AT_FDCWD { Target::Inode(self.current) } else { Target::Descriptor });
+            let object = if directory == AT_FDCWD { self.current.object() } else { self.object(directory)? };
+            return Ok(Target::Open(object));
         }
         let final_link = if flags & AT_SYMLINK_NOFOLLOW == 0 { FinalLink::Follow } else { FinalLink::Stop };
-        Ok(Target::Inode(self.tree.find(self.start(directory, path)?, path, final_link)?))
+        Ok(Target::Found(self.find(directory, path, final_link)?))
     }
 }
 
 /// What a call with a path and a descriptor is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Target {
-    /// Something in the tree.
-    Inode(InodeId),
-    /// The descriptor itself.
-    Descriptor,
+    /// What the path leads to.
+    Found(Found),
+    /// What the descriptor is open on.
+    Open(Object),
 }

@@ -85,6 +85,8 @@ impl Stat {
                 stat.nlink = directory.links();
                 stat = stat.sized(BLOCK);
             }
+            // Never asked for: what is seen is the host's directory.
+            Node::Mount(_) => {}
             Node::Device(device) => stat.rdev = device.number(),
         }
         if !inode.linked {

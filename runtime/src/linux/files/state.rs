@@ -3,6 +3,8 @@
 use super::Files;
 use super::descriptors::Descriptors;
 use super::inode::InodeId;
+use super::mounts::{Handles, Mounts};
+use super::resolve::Location;
 use super::tree::{Quota, Tree};
 use crate::linux::state::StateError;
 use crate::wire::{Reader, Writer};
@@ -10,9 +12,18 @@ use crate::wire::{Reader, Writer};
 impl Files {
     pub(in crate::linux) fn encode(&self, writer: &mut Writer) {
         writer.u32(self.umask);
-        writer.u64(self.current.number());
+        writer.u64(match self.current {
+            Location::Tree(inode) => inode.number(),
+            // Of the host's, and so no number of an inode's.
+            Location::Host(_) => 0,
+        });
         self.tree.encode(writer);
         self.descriptors.encode(writer);
+    }
+
+    /// True if directories of the host's are among them, which no file can hold.
+    pub(crate) fn have_mounts(&self) -> bool {
+        !self.mounts.is_empty()
     }
 
     /// Reads files, which from now on live within these limits.
@@ -25,6 +36,13 @@ impl Files {
         }
         let descriptors = Descriptors::decode(reader, &tree, open_files)?;
         tree.check_held(descriptors.held().chain([current]))?;
-        Ok(Self { tree: tree.into(), descriptors, current, umask })
+        Ok(Self {
+            tree: tree.into(),
+            descriptors,
+            mounts: Mounts::default(),
+            handles: Handles::default(),
+            current: Location::Tree(current),
+            umask,
+        })
     }
 }

@@ -65,12 +65,14 @@ impl Files {
 
     /// The whole file at a path, whoever may read it.
     fn contents(&self, path: &str) -> Result<&[u8], Errno> {
-        let start = self.start(AT_FDCWD, path.as_bytes())?;
-        self.tree.contents(self.tree.find(start, path.as_bytes(), walk::FinalLink::Follow)?)
+        match self.find(AT_FDCWD, path.as_bytes(), walk::FinalLink::Follow)? {
+            resolve::Found::Inode(inode) => self.tree.contents(inode),
+            resolve::Found::Host(_) => panic!("{path} is the host's"),
+        }
     }
 
     pub(in crate::linux) fn assert_account(&self) {
-        self.tree.assert_account(|inode| self.current == inode || self.descriptors.hold(inode));
+        self.tree.assert_account(|inode| self.current == Location::Tree(inode) || self.descriptors.hold(inode));
     }
 
     /// Whether everything is as calls leave it, wherever it came from.
@@ -79,15 +81,23 @@ impl Files {
         self.tree.assert_sound();
         self.descriptors.assert_sound();
         assert!(self.umask <= 0o777);
-        assert!(self.tree.directory(self.current).is_ok());
+        if let Location::Tree(current) = self.current {
+            assert!(self.tree.directory(current).is_ok());
+        }
     }
 }
 
-fn bytes_of(source: Source<'_>) -> Vec<u8> {
+pub(in crate::linux::files) fn bytes_of(source: Source<'_>) -> Vec<u8> {
     match source {
         Source::Bytes(bytes) => bytes.to_vec(),
         Source::Zeros(count) => vec![0; count],
         Source::Random(count) => vec![4; count],
+        Source::Host(file, offset, count) => {
+            let mut bytes = vec![0; count];
+            let count = file.read(&mut bytes, offset).unwrap();
+            bytes.truncate(count);
+            bytes
+        }
         Source::End | Source::Stream(_) => Vec::new(),
     }
 }

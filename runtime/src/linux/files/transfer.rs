@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::Files;
 use super::abi::{MAX_TRANSFER, O_APPEND, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 use super::descriptors::{Description, Object, Stream};
+use super::host::Handle;
 use super::inode::{Device, InodeId};
 use super::tree::Tree;
 
@@ -28,6 +29,8 @@ pub(crate) enum Source<'a> {
     Zeros(usize),
     /// So many random bytes.
     Random(usize),
+    /// At most so many out of a file of the host's, at an offset.
+    Host(&'a Handle, u64, usize),
     /// Nothing: the end of a file, or nothing was wanted.
     End,
 }
@@ -46,10 +49,16 @@ pub(crate) enum Sink<'a> {
 /// A file that takes the pieces of one write.
 #[derive(Debug)]
 pub(crate) struct FileSink<'a> {
-    tree: &'a mut Arc<Tree>,
-    inode: InodeId,
+    file: File<'a>,
     append: bool,
     offset: Offset<'a>,
+}
+
+/// Whose it is.
+#[derive(Debug)]
+enum File<'a> {
+    Tree(&'a mut Arc<Tree>, InodeId),
+    Host(&'a Handle),
 }
 
 /// The offset that a write starts at and moves.
@@ -73,10 +82,19 @@ impl FileSink<'_> {
         if piece.is_empty() {
             return Ok(0);
         }
-        let start = if self.append { length(self.tree.contents(self.inode)?) } else { *offset };
-        let written = Arc::make_mut(self.tree).write(self.inode, start, piece)?;
-        *offset = moved(start, written);
-        Ok(written)
+        match &mut self.file {
+            File::Tree(tree, inode) => {
+                let start = if self.append { length(tree.contents(*inode)?) } else { *offset };
+                let written = Arc::make_mut(tree).write(*inode, start, piece)?;
+                *offset = moved(start, written);
+                Ok(written)
+            }
+            File::Host(handle) => {
+                let (written, end) = handle.write(piece, *offset, self.append)?;
+                *offset = end.min(MAX_OFFSET);
+                Ok(written)
+            }
+        }
     }
 }
 
@@ -107,7 +125,7 @@ impl Files {
     /// `EBADF`.
     pub(crate) fn advance(&mut self, descriptor: i32, count: usize) -> Result<(), Errno> {
         let description = self.descriptors.get_mut(descriptor)?;
-        if let Object::File(_) = description.object {
+        if let Object::File(_) | Object::Host(_) = description.object {
             description.offset = moved(description.offset, count);
         }
         Ok(())
@@ -147,6 +165,10 @@ impl Files {
             Object::Directory(_) if whence > SEEK_CUR => return Err(Errno::INVAL),
             Object::Directory(_) => 0,
             Object::File(inode) => length(self.tree.contents(inode)?),
+            Object::Host(handle) if self.handles.get(handle)?.is_directory() && whence > SEEK_CUR => {
+                return Err(Errno::INVAL);
+            }
+            Object::Host(handle) => self.handles.get(handle)?.length()?,
         };
         let inside = || u64::try_from(offset).ok().filter(|offset| *offset < size).ok_or(Errno::NXIO);
         let target = match whence {
@@ -171,6 +193,7 @@ impl Files {
         let description = self.descriptors.get(descriptor)?;
         match description.object {
             Object::File(inode) if description.writable() => self.tree_mut().truncate(inode, length),
+            Object::Host(handle) if description.writable() => self.handles.get(handle)?.truncate(length),
             _ => Err(Errno::INVAL),
         }
     }
@@ -184,10 +207,12 @@ impl Files {
         Ok(match description.object {
             Object::Directory(_) => return Err(Errno::ISDIR),
             Object::Stream(stream) => Source::Stream(stream),
+            Object::Host(handle) if self.handles.get(handle)?.is_directory() => return Err(Errno::ISDIR),
             _ if limit == 0 => Source::End,
             Object::Device(Device::Null, _) => Source::End,
             Object::Device(Device::Zero, _) => Source::Zeros(limit),
             Object::Device(Device::Random, _) => Source::Random(limit),
+            Object::Host(handle) => Source::Host(self.handles.get(handle)?, offset, limit),
             Object::File(inode) => {
                 let contents = self.tree.contents(inode)?;
                 let rest = usize::try_from(offset).ok().and_then(|offset| contents.get(offset..)).unwrap_or_default();
@@ -204,17 +229,18 @@ impl Files {
         if !description.writable() {
             return Err(Errno::BADF);
         }
-        Ok(match description.object {
-            Object::Stream(stream) => Sink::Stream(stream),
-            Object::Device(..) => Sink::Discard,
+        let file = match description.object {
+            Object::Stream(stream) => return Ok(Sink::Stream(stream)),
+            Object::Device(..) => return Ok(Sink::Discard),
             Object::Directory(_) => return Err(Errno::BADF),
-            Object::File(inode) => Sink::File(FileSink {
-                tree: &mut self.tree,
-                inode,
-                append: description.status & O_APPEND != 0,
-                offset: own_offset.map_or(Offset::Shared(&mut description.offset), Offset::Own),
-            }),
-        })
+            Object::File(inode) => File::Tree(&mut self.tree, inode),
+            Object::Host(handle) => File::Host(self.handles.get(handle)?),
+        };
+        Ok(Sink::File(FileSink {
+            file,
+            append: description.status & O_APPEND != 0,
+            offset: own_offset.map_or(Offset::Shared(&mut description.offset), Offset::Own),
+        }))
     }
 }
 

@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use super::abi::S_IALLUGO;
 use super::directory::Directory;
 use super::inode::{Inode, InodeId, Node};
+use super::mounts::MountId;
 
 /// What a tree may cost the host. It also bounds the work of one call: a hole is zeroed and a shared file is copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Tree {
     pub(crate) fn contents(&self, id: InodeId) -> Result<&[u8], Errno> {
         match &self.inode(id)?.node {
             Node::File(contents) => Ok(contents),
-            Node::Directory(_) => Err(Errno::ISDIR),
+            Node::Directory(_) | Node::Mount(_) => Err(Errno::ISDIR),
             Node::Symlink(_) | Node::Device(_) => Err(Errno::INVAL),
         }
     }
@@ -128,13 +129,20 @@ impl Tree {
         }
         let inode = self.next_inode;
         let next_inode = inode.next().ok_or(Errno::NOSPC)?;
-        if !self.directory_mut(parent)?.add(name, inode, matches!(node, Node::Directory(_))) {
+        if !self.directory_mut(parent)?.add(name, inode, matches!(node, Node::Directory(_) | Node::Mount(_))) {
             return Err(Errno::NOSPC);
         }
         self.inodes.insert(inode, Inode { node, permissions: permissions & S_IALLUGO, linked: true });
         self.next_inode = next_inode;
         self.bytes = self.bytes.saturating_add(cost);
         Ok(inode)
+    }
+
+    /// Makes an empty directory the place of one of the host's.
+    pub(crate) fn cover(&mut self, id: InodeId, mount: MountId) {
+        if let Some(inode) = self.inodes.get_mut(&id) {
+            inode.node = Node::Mount(mount);
+        }
     }
 
     /// Takes the name `name` out of `parent` and gives its bytes back. What it led to is cut off now, and the caller
@@ -146,6 +154,7 @@ impl Tree {
         let inode = self.directory(parent)?.lookup(name).ok_or(Errno::NOENT)?;
         let is_directory = match &self.inode(inode)?.node {
             Node::Directory(directory) if !directory.is_empty() => return Err(Errno::NOTEMPTY),
+            Node::Mount(_) => return Err(Errno::BUSY),
             Node::Directory(_) => true,
             _ => false,
         };
@@ -156,6 +165,37 @@ impl Tree {
         self.inodes.get_mut(&inode).ok_or(Errno::STALE)?.linked = false;
         self.bytes = self.bytes.saturating_sub(name.len());
         Ok(inode)
+    }
+
+    /// The path of a directory: `/`, or names that each follow a slash.
+    ///
+    /// # Errors
+    /// `ENOENT` if it is cut off.
+    pub(crate) fn path_of(&self, id: InodeId) -> Result<Vec<u8>, Errno> {
+        if id == InodeId::ROOT {
+            return Ok(b"/".to_vec());
+        }
+        if !self.inode(id)?.linked {
+            return Err(Errno::NOENT);
+        }
+        self.path_of_child(self.directory(id)?.parent(), id)
+    }
+
+    /// The path of what is in a directory.
+    ///
+    /// # Errors
+    /// `ENOENT` if the directory is cut off, or has no such thing in it.
+    pub(crate) fn path_of_child(&self, mut parent: InodeId, mut id: InodeId) -> Result<Vec<u8>, Errno> {
+        let mut names = Vec::new();
+        loop {
+            let directory = self.directory(parent)?;
+            names.push(directory.name_of(id).ok_or(Errno::NOENT)?);
+            if parent == InodeId::ROOT {
+                break;
+            }
+            (id, parent) = (parent, directory.parent());
+        }
+        Ok(names.into_iter().rev().flat_map(|name| [b"/", name]).collect::<Vec<&[u8]>>().concat())
     }
 
     /// Whether a cut-off directory's `..` leads to `id`, which must live as long.

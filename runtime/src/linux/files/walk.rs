@@ -8,10 +8,13 @@
 //!   "a/link/b"  at a/link → "../x"      unread: [ "/b", "../x" ]      next component: ".."
 //! ```
 
+use std::borrow::Cow;
+
 use rustix::io::Errno;
 
 use super::abi::{NAME_BYTES, PATH_BYTES, SYMLINK_DEPTH, X_OK};
 use super::inode::{InodeId, Node};
+use super::mounts::MountId;
 use super::tree::Tree;
 
 /// What to do with a symlink in the last place.
@@ -26,7 +29,7 @@ pub(crate) enum FinalLink {
 }
 
 /// The last component of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Last<'a> {
     /// There is none: the path is all slashes.
     Root,
@@ -35,11 +38,11 @@ pub(crate) enum Last<'a> {
     /// `..`
     DotDot,
     /// A name that is looked up.
-    Name(&'a [u8]),
+    Name(Cow<'a, [u8]>),
 }
 
 /// Where a walk ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place<'a> {
     /// The directory that the last component was looked up in.
     pub(crate) directory: InodeId,
@@ -49,6 +52,15 @@ pub(crate) struct Place<'a> {
     pub(crate) slash: bool,
     /// What is there.
     pub(crate) inode: Option<InodeId>,
+}
+
+/// How far the tree leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Walked<'a> {
+    /// To the end of the path.
+    Place(Place<'a>),
+    /// Into a directory of the host's: which one, the rest of the path, and how many symlinks were followed.
+    Mount(MountId, Vec<u8>, u32),
 }
 
 /// Checks what `getname` checks before anything is looked up.
@@ -65,7 +77,8 @@ pub(crate) fn check_path(path: &[u8]) -> Result<(), Errno> {
 
 impl Tree {
     /// Walks `path` from the directory `start`, or from the root if it begins with a slash, up to its last component, which need
-    /// not be there. With `create`, a slash after the last component is refused before it is looked up, as `O_CREAT` does.
+    /// not be there. With `create`, a slash after the last component is refused before it is looked up, as `O_CREAT` does. `links`
+    /// symlinks were followed before.
     ///
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, `EACCES` (a directory that may not be searched), `ENAMETOOLONG`, `ELOOP`; `EISDIR` as said.
@@ -75,11 +88,10 @@ impl Tree {
         path: &'a [u8],
         final_link: FinalLink,
         create: bool,
-    ) -> Result<Place<'a>, Errno> {
-        check_path(path)?;
+        mut links: u32,
+    ) -> Result<Walked<'a>, Errno> {
         let mut directory = if path.starts_with(b"/") { InodeId::ROOT } else { start };
         let mut unread = vec![path];
-        let mut links = 0;
         while let Some(component) = next_component(&mut unread) {
             let names = self.directory(directory)?;
             if !self.inode(directory)?.allows(X_OK) {
@@ -93,11 +105,11 @@ impl Tree {
                 _ if slash && create => return Err(Errno::ISDIR),
                 _ if !self.inode(directory)?.linked => return Err(Errno::NOENT),
                 _ if component.len() > NAME_BYTES => return Err(Errno::NAMETOOLONG),
-                name => (Last::Name(name), names.lookup(name)),
+                name => (Last::Name(Cow::Borrowed(name)), names.lookup(name)),
             };
             let place = Place { directory, last, slash, inode };
             let Some(inode) = inode else {
-                return if is_last { Ok(place) } else { Err(Errno::NOENT) };
+                return if is_last { Ok(Walked::Place(place)) } else { Err(Errno::NOENT) };
             };
             match &self.inode(inode)?.node {
                 Node::Symlink(target) if !is_last || final_link.goes_on(slash) => {
@@ -110,24 +122,31 @@ impl Tree {
                     }
                     unread.push(target);
                 }
-                _ if is_last => return Ok(place),
+                Node::Mount(mount) => {
+                    unread.reverse();
+                    return Ok(Walked::Mount(*mount, unread.concat(), links));
+                }
+                _ if is_last => return Ok(Walked::Place(place)),
                 Node::Directory(_) => directory = inode,
                 _ => return Err(Errno::NOTDIR),
             }
         }
-        Ok(Place { directory, last: Last::Root, slash: false, inode: Some(directory) })
-    }
-
-    /// Walks to something that is there.
-    ///
-    /// # Errors
-    /// As [`Tree::walk`]; `ENOENT` if nothing is there, `ENOTDIR` if a slash comes after what is no directory.
-    pub(crate) fn find(&self, start: InodeId, path: &[u8], final_link: FinalLink) -> Result<InodeId, Errno> {
-        self.walk(start, path, final_link, false)?.existing(self)
+        Ok(Walked::Place(Place { directory, last: Last::Root, slash: false, inode: Some(directory) }))
     }
 }
 
 impl Place<'_> {
+    /// The same, borrowed from nobody.
+    pub(crate) fn into_owned<'b>(self) -> Place<'b> {
+        let last = match self.last {
+            Last::Name(name) => Last::Name(Cow::Owned(name.into_owned())),
+            Last::Root => Last::Root,
+            Last::Dot => Last::Dot,
+            Last::DotDot => Last::DotDot,
+        };
+        Place { directory: self.directory, last, slash: self.slash, inode: self.inode }
+    }
+
     /// What is there.
     ///
     /// # Errors
@@ -142,7 +161,7 @@ impl Place<'_> {
 }
 
 impl FinalLink {
-    fn goes_on(self, slash: bool) -> bool {
+    pub(crate) fn goes_on(self, slash: bool) -> bool {
         match self {
             Self::Follow => true,
             Self::Stop => slash,

@@ -201,6 +201,11 @@ pub enum SnapshotFileError {
         /// How many.
         count: usize,
     },
+    /// The snapshot's guest has directories of the host's. A file would lead to whatever is at their paths where it is loaded, so there is none.
+    #[error(
+        "the snapshot's guest uses host directories, which a file cannot hold: make it without, and send the data as messages or files in memory"
+    )]
+    HostDirs,
     /// The guest has jumped to where no program is, and would end with its next instruction.
     #[error("the guest is at {rip:#x}, where no program can be: it would end with its next instruction")]
     Instruction {

@@ -35,7 +35,8 @@ impl Snapshot {
     /// what the guest does (nothing else: see [`load`](Self::load)). Its checksum is against accidents, not against attackers.
     ///
     /// # Errors
-    /// [`SnapshotFileError::Io`]; [`SnapshotFileError::Regions`] if the sandbox shares regions with the host.
+    /// [`SnapshotFileError::Io`]; [`SnapshotFileError::Regions`] if the sandbox shares regions with the host, [`SnapshotFileError::HostDirs`]
+    /// if its guest has directories of the host's.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SnapshotFileError> {
         let path = path.as_ref();
         let bytes = write::write(&self.0)?;

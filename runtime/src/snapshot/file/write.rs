@@ -12,6 +12,9 @@ pub(super) fn write(saved: &Saved) -> Result<Vec<u8>, SnapshotFileError> {
     if !saved.regions.is_empty() {
         return Err(SnapshotFileError::Regions { count: saved.regions.len() });
     }
+    if saved.process.files.have_mounts() {
+        return Err(SnapshotFileError::HostDirs);
+    }
     let mut writer = header::begin();
     writer.u64(call::version(call::ABI_MAJOR, call::ABI_MINOR));
     writer.u64(saved.features.bits());

@@ -20,6 +20,8 @@ use crate::wire::{Reader, Writer};
 const DESCRIPTOR_BYTES: u64 = 9;
 /// What is said of an open inode; below are the streams.
 const INODE: u8 = 3;
+/// What is open in a directory of the host's cannot be in a file: who reads one refuses it.
+const HOST: u8 = 4;
 /// Descriptors that a process starts with, whatever the limit.
 const STREAMS: u16 = 3;
 
@@ -103,6 +105,7 @@ impl Description {
                 writer.u8(INODE);
                 writer.u64(inode.number());
             }
+            Object::Host(_) => writer.u8(HOST),
         }
         writer.u32(self.status);
         writer.u64(self.offset);
@@ -136,7 +139,7 @@ fn open(tree: &Tree, id: InodeId) -> Option<Object> {
         Node::File(_) => Some(Object::File(id)),
         Node::Directory(_) => Some(Object::Directory(id)),
         Node::Device(device) => Some(Object::Device(device, id)),
-        Node::Symlink(_) => None,
+        Node::Symlink(_) | Node::Mount(_) => None,
     }
 }
 
@@ -148,6 +151,6 @@ fn can_have(object: Object, status: u32) -> bool {
         Object::Stream(Stream::Stdin) => status & !(O_APPEND | O_NONBLOCK) == 0,
         Object::Stream(_) => status & !(O_APPEND | O_NONBLOCK) == O_WRONLY,
         Object::Directory(_) => opened && status & O_ACCMODE == 0,
-        Object::File(_) | Object::Device(..) => opened && status & O_DIRECTORY == 0,
+        Object::File(_) | Object::Device(..) | Object::Host(_) => opened && status & O_DIRECTORY == 0,
     }
 }

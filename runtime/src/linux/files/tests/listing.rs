@@ -1,7 +1,7 @@
 use super::*;
 
 fn names(files: &Files, descriptor: i32) -> Vec<String> {
-    files.list(descriptor).unwrap().map(|entry| String::from_utf8_lossy(entry.name).into_owned()).collect()
+    files.list(descriptor).unwrap().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect()
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_listing_has_the_dots_first_and_says_what_each_name_is() {
     let dev = files.open_here("/dev", 0).unwrap();
     assert!(files.list(dev).unwrap().skip(2).all(|entry| entry.kind == 2));
     for entry in files.list(tmp).unwrap() {
-        assert_eq!(entry.ino, files.stat_at(tmp, entry.name, AT_SYMLINK_NOFOLLOW).unwrap().ino);
+        assert_eq!(entry.ino, files.stat_at(tmp, &entry.name, AT_SYMLINK_NOFOLLOW).unwrap().ino);
     }
 }
 

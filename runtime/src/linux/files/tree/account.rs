@@ -30,6 +30,7 @@ impl Tree {
                 bytes += name.len();
                 assert_eq!(directory.lookup(name), Some(child));
                 assert!(reached.insert(child), "two names for one inode");
+                links += u64::from(matches!(self.inodes[&child].node, Node::Mount(_)));
                 if let Ok(child) = self.directory(child) {
                     links += 1;
                     assert_eq!(child.parent(), id);
@@ -61,7 +62,7 @@ impl Tree {
             match &inode.node {
                 Node::Directory(directory) => self.assert_directory(id, directory),
                 Node::Symlink(target) => assert!((1..4096).contains(&target.len()) && !target.contains(&0)),
-                Node::File(_) | Node::Device(_) => {}
+                Node::File(_) | Node::Device(_) | Node::Mount(_) => {}
             }
         }
     }

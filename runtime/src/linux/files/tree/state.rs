@@ -17,6 +17,8 @@ const FILE: u8 = 0;
 const DIRECTORY: u8 = 1;
 const SYMLINK: u8 = 2;
 const DEVICE: u8 = 3;
+/// A directory of the host's cannot be in a file: who reads one refuses it.
+const MOUNT: u8 = 4;
 
 /// Number, kind, permissions, and a device's one byte.
 const INODE_BYTES: u64 = 14;
@@ -33,6 +35,7 @@ impl Tree {
                 Node::Directory(_) => DIRECTORY,
                 Node::Symlink(_) => SYMLINK,
                 Node::Device(_) => DEVICE,
+                Node::Mount(_) => MOUNT,
             });
             writer.u32(inode.permissions);
             match &inode.node {
@@ -44,6 +47,7 @@ impl Tree {
                     Device::Zero => 1,
                     Device::Random => 2,
                 }),
+                Node::Mount(_) => {}
             }
         }
     }

@@ -109,7 +109,7 @@ fn neighbours_that_are_alike_are_one_area() {
 
 #[test]
 fn an_areas_attributes_go_together() {
-    for purpose in 0..4 {
+    for purpose in 0..5 {
         for access in 0..8 {
             for lazy in 0..2 {
                 // Only segments of a program, which are as the linker says, write or execute without reading.
@@ -118,7 +118,8 @@ fn an_areas_attributes_go_together() {
                     0 => lazy == 0,
                     1 => lazy == 0 && readable,
                     2 => lazy == 1 && readable,
-                    _ => readable,
+                    3 => readable,
+                    _ => lazy == 0 && readable,
                 };
                 let result = areas(&[(TEXT, END, access, lazy, purpose)]);
                 let expected = if good { None } else { Some(StateError::AreaAttributes { start: TEXT }) };
@@ -132,7 +133,7 @@ fn an_areas_attributes_go_together() {
     };
     assert_eq!(field((TEXT, END, 8, 0, 0)), "access of an area");
     assert_eq!(field((TEXT, END, 5, 2, 0)), "laziness of an area");
-    assert_eq!(field((TEXT, END, 5, 0, 4)), "purpose of an area");
+    assert_eq!(field((TEXT, END, 5, 0, 5)), "purpose of an area");
 }
 
 #[test]

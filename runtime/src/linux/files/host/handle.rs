@@ -1,0 +1,135 @@
+//! What is open: a file or directory of the host's. Where the next read starts is not here but in the guest's table, so that a snapshot
+//! can share what is open and yet go its own way.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::fs::{FileType, fdatasync, fstat, fsync, ftruncate};
+use rustix::io::{Errno, ReadWriteFlags, pread, pwrite, pwritev2, retry_on_intr};
+
+use super::account::{Identity, identity, length};
+use super::{Account, Root};
+use crate::linux::files::mounts::MountId;
+use crate::linux::files::stat::Stat;
+
+/// An open file or directory.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    root: Arc<Root>,
+    mount: MountId,
+    fd: OwnedFd,
+    is_directory: bool,
+    identity: Identity,
+    /// Held while the descriptor's own position is used, which only a listing does.
+    pub(super) position: Mutex<()>,
+}
+
+impl Handle {
+    /// What `fd` is open on, if that may be used: `ENXIO` for what is neither a file nor a directory.
+    pub(super) fn new(root: &Arc<Root>, mount: MountId, fd: OwnedFd) -> Result<Self, Errno> {
+        let stat = fstat(&fd)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if !kind.is_file() && !kind.is_dir() {
+            return Err(Errno::NXIO);
+        }
+        let identity = identity(&stat);
+        if kind.is_file() {
+            root.account.lock().opened(identity);
+        }
+        Ok(Self { root: Arc::clone(root), mount, fd, is_directory: kind.is_dir(), identity, position: Mutex::new(()) })
+    }
+
+    pub(crate) fn mount(&self) -> MountId {
+        self.mount
+    }
+
+    pub(super) fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.is_directory
+    }
+
+    pub(crate) fn stat(&self) -> Result<Stat, Errno> {
+        Ok(Stat::of_host(&fstat(&self.fd)?))
+    }
+
+    /// Its length now.
+    pub(crate) fn length(&self) -> Result<u64, Errno> {
+        Ok(length(&fstat(&self.fd)?))
+    }
+
+    /// Reads once; nothing at the end.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if self.is_directory {
+            return Err(Errno::ISDIR);
+        }
+        retry_on_intr(|| pread(&self.fd, &mut *buffer, offset))
+    }
+
+    /// Writes once, at `offset` or at the end, as much as the account bears; how much, and where it ended.
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64, append: bool) -> Result<(usize, u64), Errno> {
+        let mut account = self.root.account.lock();
+        let size = length(&fstat(&self.fd)?);
+        let start = if append { size } else { offset };
+        let wanted = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let room = account.reach(size, start, wanted).saturating_sub(start);
+        let piece = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
+        if piece.is_empty() && !bytes.is_empty() {
+            return Err(Errno::NOSPC);
+        }
+        let written = retry_on_intr(|| match append {
+            // The file's end is the host's to know: others may write, too.
+            true => pwritev2(&self.fd, &[IoSlice::new(piece)], 0, ReadWriteFlags::APPEND),
+            false => pwrite(&self.fd, piece, start),
+        })?;
+        let end = start.saturating_add(u64::try_from(written).unwrap_or(0));
+        account.resized(size, size.max(end));
+        Ok((written, end))
+    }
+
+    /// Cuts the file off, or lengthens it with a hole.
+    pub(crate) fn truncate(&self, to: u64) -> Result<(), Errno> {
+        let mut account = self.root.account.lock();
+        let size = length(&fstat(&self.fd)?);
+        if to > account.reach(size, 0, to) {
+            return Err(Errno::NOSPC);
+        }
+        ftruncate(&self.fd, to)?;
+        account.resized(size, to);
+        Ok(())
+    }
+
+    /// Waits until what was written is on the disk.
+    pub(crate) fn sync(&self, data_only: bool) -> Result<(), Errno> {
+        if data_only { fdatasync(&self.fd) } else { fsync(&self.fd) }
+    }
+}
+
+impl PartialEq for Handle {
+    /// Two that were opened apart are not the same, whatever they lead to.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Handle {}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.is_directory {
+            let account: &Mutex<Account> = &self.root.account;
+            let mut account = account.lock();
+            account.closed(self.identity, fstat(&self.fd).ok().as_ref());
+        }
+    }
+}
