@@ -1,7 +1,10 @@
 //! From a system call's number to what serves it.
 
+mod files;
+
 use rustix::io::Errno;
 
+use super::attributes::file_time;
 use super::files::abi::AT_FDCWD;
 use super::files::{Object, Stream};
 use super::identity::{PROCESS, USER};
@@ -17,6 +20,8 @@ macro_rules! numbers {
         $(const $name: u64 = $number;)+
     };
 }
+
+use numbers;
 
 numbers! {
     READ = 0, WRITE = 1, OPEN = 2, CLOSE = 3, STAT = 4, FSTAT = 5, LSTAT = 6, POLL = 7, LSEEK = 8, MMAP = 9, MPROTECT = 10,
@@ -34,7 +39,7 @@ numbers! {
 }
 
 /// `AT_FDCWD` in a register.
-const HERE: u64 = (AT_FDCWD as i64).cast_unsigned();
+pub(super) const HERE: u64 = (AT_FDCWD as i64).cast_unsigned();
 /// `O_CREAT | O_WRONLY | O_TRUNC`, which creat(2) stands for.
 const CREAT_FLAGS: u64 = 0o1101;
 const AT_SYMLINK_NOFOLLOW: u64 = 0x100;
@@ -48,6 +53,7 @@ impl Kernel<'_> {
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
         self.process.counts.count(number);
         self.process.waited = false;
+        self.process.files.set_time(file_time(&self.process.supply));
         if number == RT_SIGRETURN {
             self.sys_rt_sigreturn()?;
         } else {
@@ -181,7 +187,7 @@ impl Kernel<'_> {
             SETUID | SETGID => Err(Errno::PERM.into()),
             GETPPID | GETGROUPS | SCHED_YIELD | SET_ROBUST_LIST => Ok(0),
             EXIT | EXIT_GROUP => Err(End::Exited(descriptor(a) & 0xff).into()),
-            _ => Err(Errno::NOSYS.into()),
+            _ => self.serve_files(number, arguments),
         }
     }
 }

@@ -195,6 +195,11 @@ impl Kernel<'_> {
             Sink::Discard => return Ok(count),
             Sink::File(mut file) => return Ok(file.write(bytes)?),
         };
+        self.write_stream(stream, bytes)
+    }
+
+    /// Writes to a stream, and sends the signal that comes with a broken one.
+    pub(super) fn write_stream(&mut self, stream: Stream, bytes: &[u8]) -> Result<usize, Refusal> {
         match self.streams.write(stream, bytes, self.watch) {
             Err(Refusal::Errno(Errno::PIPE)) => Err(self.broken_pipe().into()),
             other => other,

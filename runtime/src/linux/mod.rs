@@ -5,6 +5,7 @@
 //! dispatch   number → function            areas, memory     mappings, brk, page faults that are no errors
 //! reply      value, errno or end          files, paths, io  the in-memory root, descriptors, reads and writes
 //! user       checked copies               streams           the host's ends of stdin, stdout, stderr
+//! naming, attributes, space, copying       more about files
 //! names      for statistics               signals, sigframe what the program wants, and how it is told
 //! counts     what was called              time, identity, random, futex
 //! mapped_files what mmap copies from files
@@ -16,22 +17,27 @@
 //! together with the machine, the run's limits and the host's ends of the streams for the time of one run.
 
 mod areas;
+mod attributes;
 mod chacha;
+mod copying;
 pub(crate) mod counts;
 mod dispatch;
 pub(crate) mod files;
 mod futex;
 mod identity;
 mod io;
+mod locks;
 mod mapped_files;
 mod memory;
 mod names;
+mod naming;
 mod paths;
 pub(crate) mod random;
 pub(crate) mod reply;
 mod sigframe;
 mod signals;
 pub(crate) mod sources;
+mod space;
 pub(crate) mod state;
 pub(crate) mod streams;
 #[cfg(test)]
@@ -132,12 +138,15 @@ impl Process {
     /// A process over a program that was just loaded.
     pub(crate) fn new(loaded: &Loaded, start: &Start<'_>) -> Result<Self, NotStarted> {
         let name = start.program.name().as_bytes().to_vec();
+        let supply = Supply::new(start.sources);
+        let mut files = Files::new(start.quota, start.open_files);
+        files.begin(attributes::file_time(&supply));
         Ok(Self {
             // A program has at most some dozens of segments.
             memory: Memory::new(loaded).map_err(|_| NotStarted::OutOfMemory)?,
-            files: Files::new(start.quota, start.open_files),
+            files,
             signals: Signals::new(),
-            supply: Supply::new(start.sources),
+            supply,
             counts: Counts::new(),
             executable: executable(&name),
             name,

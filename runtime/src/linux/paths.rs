@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use super::Kernel;
 use super::descriptor;
 use super::files::Stat;
+use super::locks::is_lock;
 use super::reply::{Refusal, Reply};
 
 /// limits.h `PATH_MAX`, without the NUL.
@@ -17,7 +18,7 @@ const MAPS: &[u8] = b"/proc/self/maps";
 const SELF: &[u8] = b"/proc/self/exe";
 
 impl Kernel<'_> {
-    fn path(&mut self, address: u64) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn path(&mut self, address: u64) -> Result<Vec<u8>, Refusal> {
         self.read_string(address, PATH_BYTES)
     }
 
@@ -134,6 +135,9 @@ impl Kernel<'_> {
     }
 
     pub(super) fn sys_fcntl(&mut self, fd: u64, command: u64, argument: u64) -> Reply {
+        if is_lock(low(command)) {
+            return self.sys_lock(fd, low(command), argument);
+        }
         Ok(value(self.process.files.fcntl(descriptor(fd), low(command), argument)?))
     }
 }

@@ -16,6 +16,7 @@
 //! kick     the per-thread timer and signal that end a run from outside
 //! cancel   the token that another thread holds
 //! clock    nanoseconds; cpu: a thread's CPU time, not asked for too often
+//! file_lock record locks on the host's files
 //! process  which process this is: VMs do not survive a fork
 //! seam     every kernel call passes here and can fail on demand
 //! error    what can go wrong, typed
@@ -35,6 +36,7 @@ pub(crate) mod exit;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod features;
+pub(crate) mod file_lock;
 #[cfg(test)]
 mod interface_tests;
 pub(crate) mod kick;

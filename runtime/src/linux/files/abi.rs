@@ -61,6 +61,14 @@ pub(crate) const O_OPENING_ONLY: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O
 pub(crate) const AT_FDCWD: i32 = -100;
 /// `*at`: a symlink in the last place is meant itself.
 pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+/// `linkat`: a symlink in the last place is followed.
+pub(crate) const AT_SYMLINK_FOLLOW: u32 = 0x400;
+/// `renameat2`: fail if the new name is there.
+pub(crate) const RENAME_NOREPLACE: u32 = 1;
+/// `renameat2`: the two names change places.
+pub(crate) const RENAME_EXCHANGE: u32 = 2;
+/// `fallocate`: the file does not get longer.
+pub(crate) const FALLOC_FL_KEEP_SIZE: u32 = 1;
 /// `unlinkat`: remove a directory.
 pub(crate) const AT_REMOVEDIR: u32 = 0x200;
 /// `faccessat2`: check the effective ids (they are the real ones here).
@@ -84,6 +92,10 @@ pub(crate) const F_GETFL: u32 = 3;
 pub(crate) const F_SETFL: u32 = 4;
 /// `fcntl`: [`F_DUPFD`] with close-on-exec set.
 pub(crate) const F_DUPFD_CLOEXEC: u32 = 1030;
+/// `close_range`: have a table of its own first (nobody shares one).
+pub(crate) const CLOSE_RANGE_UNSHARE: u32 = 2;
+/// `close_range`: set close-on-exec instead.
+pub(crate) const CLOSE_RANGE_CLOEXEC: u32 = 4;
 /// The one descriptor flag.
 pub(crate) const FD_CLOEXEC: i32 = 1;
 
@@ -110,6 +122,12 @@ pub(crate) const S_IFREG: u32 = 0o100_000;
 pub(crate) const S_IFLNK: u32 = 0o120_000;
 /// `st_mode`: the bits that `open` may set.
 pub(crate) const S_IALLUGO: u32 = 0o7777;
+/// `st_mode`: runs as its owner.
+pub(crate) const S_ISUID: u32 = 0o4000;
+/// `st_mode`: runs as its group.
+pub(crate) const S_ISGID: u32 = 0o2000;
+/// `st_mode`: the group may execute it.
+pub(crate) const S_IXGRP: u32 = 0o010;
 /// `st_mode`: the bits that `mkdir` may set: permissions and the sticky bit.
 pub(crate) const MKDIR_BITS: u32 = 0o1777;
 

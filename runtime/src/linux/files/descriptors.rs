@@ -157,6 +157,12 @@ impl Descriptors {
         self.descriptions.get_mut(&id).ok_or(Errno::BADF)
     }
 
+    /// The descriptors that are open from `first` to `last`.
+    pub(crate) fn within(&self, first: u32, last: u32) -> Vec<i32> {
+        let wanted = |number: &i32| u32::try_from(*number).is_ok_and(|number| (first..=last).contains(&number));
+        self.slots.keys().copied().filter(wanted).collect()
+    }
+
     /// Whether anything open is this inode.
     pub(crate) fn hold(&self, inode: InodeId) -> bool {
         self.descriptions.values().any(|description| description.object.inode() == Some(inode))

@@ -55,7 +55,7 @@ impl Directory {
 
     /// Adds a name that is not there, and returns whether it could: only positions can run out.
     pub(crate) fn add(&mut self, name: &[u8], inode: InodeId, is_directory: bool) -> bool {
-        if self.next_position >= COUNTER_MAX {
+        if !self.has_position() {
             return false;
         }
         let position = self.next_position;
@@ -72,6 +72,24 @@ impl Directory {
         let Some(entry) = self.names.remove(name) else { return };
         self.by_age.remove(&entry.position);
         self.subdirectories = self.subdirectories.saturating_sub(u64::from(is_directory));
+    }
+
+    /// Lets a name that is there lead elsewhere. It keeps its position.
+    pub(crate) fn redirect(&mut self, name: &[u8], inode: InodeId, was_directory: bool, is_directory: bool) {
+        let Some(entry) = self.names.get_mut(name) else { return };
+        entry.inode = inode;
+        let others = self.subdirectories.saturating_sub(u64::from(was_directory));
+        self.subdirectories = others.saturating_add(u64::from(is_directory));
+    }
+
+    /// Lets `..` lead elsewhere.
+    pub(crate) fn set_parent(&mut self, parent: InodeId) {
+        self.parent = parent;
+    }
+
+    /// Whether another name could be added.
+    pub(crate) fn has_position(&self) -> bool {
+        self.next_position < COUNTER_MAX
     }
 
     /// What `name` leads to.

@@ -1,10 +1,11 @@
-//! One thing in the file system: a number, permission bits, and a file, directory, symlink or device.
+//! One thing in the file system: a number, permission bits, times, and a file, directory, symlink or device.
 
 use std::sync::Arc;
 
 use super::abi::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
 use super::directory::Directory;
 use super::mounts::MountId;
+use super::times::Times;
 use crate::wire::{Reader, WireError};
 
 /// The number of an inode. Never used twice in one tree, so an old one finds nothing rather than something else.
@@ -103,11 +104,18 @@ pub(crate) struct Inode {
     pub(crate) node: Node,
     /// The permission bits, `07777`.
     pub(crate) permissions: u32,
-    /// Whether a name leads here. Never true again once false.
-    pub(crate) linked: bool,
+    /// How many names lead here; a directory has one at most. Never more than 0 again once it is 0.
+    pub(crate) names: u64,
+    /// When it was read, written and changed.
+    pub(crate) times: Times,
 }
 
 impl Inode {
+    /// Whether a name leads here.
+    pub(crate) fn linked(&self) -> bool {
+        self.names > 0
+    }
+
     /// `st_mode`.
     pub(crate) fn mode(&self) -> u32 {
         let kind = match self.node {

@@ -50,7 +50,7 @@ impl Files {
             }
             _ => return Err(Errno::NOTDIR),
         };
-        if !self.tree.inode(inode)?.linked {
+        if !self.tree.inode(inode)?.linked() {
             return Err(Errno::NOENT);
         }
         let directory = self.tree.directory(inode)?;

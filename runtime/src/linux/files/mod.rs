@@ -23,15 +23,20 @@ mod directory;
 pub(crate) mod host;
 mod inode;
 mod insert;
+mod links;
 mod listing;
 mod mounts;
 mod open;
+mod owner;
 mod paths;
+mod rename;
 mod resolve;
+mod size;
 mod stat;
 mod state;
 #[cfg(test)]
 mod tests;
+mod times;
 mod transfer;
 mod tree;
 mod walk;
@@ -39,12 +44,15 @@ mod walk;
 pub(crate) use descriptors::{Object, Stream};
 pub(crate) use host::HostDir;
 pub(crate) use insert::InsertError;
-pub(crate) use stat::Stat;
+pub(crate) use mounts::HandleId;
+pub(crate) use stat::{Stat, Time};
+pub(crate) use times::NewTime;
 pub(crate) use transfer::{Sink, Source};
 pub(crate) use tree::Quota;
 
+use abi::{CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_SETFD, FD_CLOEXEC};
 use descriptors::Descriptors;
-use inode::InodeId;
+use inode::{Inode, InodeId};
 use mounts::{Handles, Mounts};
 use resolve::Location;
 use tree::Tree;
@@ -62,6 +70,8 @@ pub(crate) struct Files {
     handles: Handles,
     current: Location,
     umask: u32,
+    /// What new times are, from the caller's clock; it is no part of what a snapshot keeps.
+    now: Time,
 }
 
 impl Files {
@@ -74,12 +84,13 @@ impl Files {
             handles: Handles::default(),
             current: Location::Tree(InodeId::ROOT),
             umask: 0o022,
+            now: Time::default(),
         }
     }
 
     /// Makes them what they were. The tree is shared, and the table of descriptors is copied only if it differs.
     pub(crate) fn restore(&mut self, saved: &Self) {
-        let Self { tree, descriptors, mounts, handles, current, umask } = saved;
+        let Self { tree, descriptors, mounts, handles, current, umask, now: _ } = saved;
         self.tree = Arc::clone(tree);
         self.mounts.clone_from(mounts);
         if self.handles != *handles {
@@ -150,9 +161,48 @@ impl Files {
         std::mem::replace(&mut self.umask, umask & 0o777)
     }
 
+    /// What locks on a file of the host's are taken through: the process's own, or those of what is open there.
+    ///
+    /// # Errors
+    /// `ESTALE` if nothing is, which no guest can bring about.
+    pub(crate) fn lockable(&mut self, file: HandleId, own: bool) -> Result<&Arc<host::Handle>, Errno> {
+        if own { self.handles.lock_owner(file) } else { self.handles.get(file) }
+    }
+
+    /// From now on things are made and changed at this time.
+    pub(crate) fn set_time(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// A program begins at this time: everything is as old as it.
+    pub(crate) fn begin(&mut self, now: Time) {
+        self.now = now;
+        self.tree_mut().made_now();
+    }
+
+    /// `close_range`.
+    ///
+    /// # Errors
+    /// `EINVAL` for unknown flags and a range that ends before it starts.
+    pub(crate) fn close_range(&mut self, first: u32, last: u32, flags: u32) -> Result<(), Errno> {
+        if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
+            return Err(Errno::INVAL);
+        }
+        for descriptor in self.descriptors.within(first, last) {
+            if flags & CLOSE_RANGE_CLOEXEC == 0 {
+                self.close(descriptor)?;
+            } else {
+                self.fcntl(descriptor, F_SETFD, u64::from(FD_CLOEXEC.cast_unsigned()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The tree, to be changed: copied first if a snapshot shares it.
     fn tree_mut(&mut self) -> &mut Tree {
-        Arc::make_mut(&mut self.tree)
+        let tree = Arc::make_mut(&mut self.tree);
+        tree.now = self.now;
+        tree
     }
 
     /// Whether anything but a name leads to this inode.
@@ -175,7 +225,7 @@ impl Files {
     fn release_inode(&mut self, inode: Option<InodeId>) {
         let mut next = inode;
         while let Some(inode) = next {
-            if self.tree.inode(inode).is_ok_and(|inode| inode.linked) || self.holds(inode) {
+            if self.tree.inode(inode).is_ok_and(Inode::linked) || self.holds(inode) {
                 return;
             }
             next = self.tree_mut().discard(inode);

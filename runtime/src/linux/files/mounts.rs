@@ -1,12 +1,14 @@
 //! Where directories of the host's are in the guest's file system, and what is open in them.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::host::{Handle, HostDir};
 use super::inode::InodeId;
+use crate::vm::file_lock::{LockKind, RecordLock};
 
 /// Which directory of the host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +37,9 @@ pub(crate) struct HandleId(u64);
 pub(crate) struct Handles {
     open: BTreeMap<HandleId, Arc<Handle>>,
     next: u64,
+    /// By device and inode, the one through which the process holds its record locks on a file: they are the process's, whichever descriptor
+    /// it names, and go with the first that is closed.
+    locked: BTreeMap<(u64, u64), Arc<Handle>>,
 }
 
 impl Mounts {
@@ -76,6 +81,20 @@ impl Handles {
     }
 
     pub(crate) fn remove(&mut self, id: HandleId) {
-        self.open.remove(&id);
+        let Some(closed) = self.open.remove(&id) else { return };
+        if let Some(owner) = self.locked.remove(&closed.identity()) {
+            // A snapshot may have it open still.
+            let all = RecordLock { kind: LockKind::Unlocked, start: 0, length: 0 };
+            let _ = all.set(owner.as_fd());
+        }
+    }
+
+    /// What holds, or will hold, the process's record locks on the file that is open there.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) fn lock_owner(&mut self, id: HandleId) -> Result<&Arc<Handle>, Errno> {
+        let handle = Arc::clone(self.get(id)?);
+        Ok(self.locked.entry(handle.identity()).or_insert(handle))
     }
 }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::Files;
@@ -128,7 +127,7 @@ fn open_host(place: &HostPlace, request: Request) -> Result<Handle, Errno> {
         read: request.access() & R_OK != 0,
         write: request.flags & O_ACCMODE != 0,
         truncate: request.has(O_TRUNC),
-        synchronous: OFlags::from_bits_truncate(request.flags & O_SYNCHRONOUS),
+        synchronous: request.flags & O_SYNCHRONOUS,
         permissions: request.permissions,
     };
     if !place.exists() && request.has(O_CREAT) {

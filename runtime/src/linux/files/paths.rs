@@ -12,7 +12,7 @@ use super::abi::{
 use super::descriptors::Object;
 use super::inode::{InodeId, Node};
 use super::mounts::Mount;
-use super::resolve::{Found, Location, Resolved};
+use super::resolve::{Found, Location, Resolved, Target};
 use super::stat::Stat;
 use super::walk::{FinalLink, Last};
 
@@ -215,23 +215,4 @@ impl Files {
         let left = std::mem::replace(&mut self.current, directory);
         self.release(Some(left.object()));
     }
-
-    /// What a path and `AT_*` flags mean together.
-    fn target(&self, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
-        if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            let object = if directory == AT_FDCWD { self.current.object() } else { self.object(directory)? };
-            return Ok(Target::Open(object));
-        }
-        let final_link = if flags & AT_SYMLINK_NOFOLLOW == 0 { FinalLink::Follow } else { FinalLink::Stop };
-        Ok(Target::Found(self.find(directory, path, final_link)?))
-    }
-}
-
-/// What a call with a path and a descriptor is about.
-#[derive(Debug)]
-enum Target {
-    /// What the path leads to.
-    Found(Found),
-    /// What the descriptor is open on.
-    Open(Object),
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::Files;
-use super::abi::AT_FDCWD;
+use super::abi::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 use super::descriptors::Object;
 use super::host::{self, Anchor, HostPlace, Step};
 use super::inode::InodeId;
@@ -116,9 +116,31 @@ impl Files {
         }
     }
 
+    /// What a path and `AT_*` flags mean together.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub(super) fn target(&self, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
+        if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+            let object = if directory == AT_FDCWD { self.current.object() } else { self.object(directory)? };
+            return Ok(Target::Open(object));
+        }
+        let final_link = if flags & AT_SYMLINK_NOFOLLOW == 0 { FinalLink::Follow } else { FinalLink::Stop };
+        Ok(Target::Found(self.find(directory, path, final_link)?))
+    }
+
     fn top(&self, mount: MountId) -> Result<(MountId, Anchor), Errno> {
         Ok((mount, Anchor::Root(Arc::clone(self.mounts.get(mount)?.directory.root()))))
     }
+}
+
+/// What a call with a path and a descriptor is about.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// What the path leads to.
+    Found(Found),
+    /// What the descriptor is open on.
+    Open(Object),
 }
 
 /// What a path leads to.

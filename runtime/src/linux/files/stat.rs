@@ -5,7 +5,7 @@
 //!   72 atime   88 mtime   104 ctime (seconds, nanoseconds)   120 three unused words   144
 //! ```
 //!
-//! Every time is 0: the tree keeps none, so that no clock can be read through it and equal trees look equal.
+//! The times of a stream are 0: it is not in the tree, which keeps them.
 
 use rustix::io::Errno;
 
@@ -30,8 +30,8 @@ const SECTOR: u64 = 512;
 pub(crate) struct Time {
     /// Seconds since 1970.
     pub(crate) secs: i64,
-    /// And nanoseconds.
-    pub(crate) nsecs: i64,
+    /// And nanoseconds, fewer than a second's.
+    pub(crate) nsecs: u32,
 }
 
 /// The fields of `struct stat`.
@@ -78,19 +78,19 @@ impl Stat {
     pub(crate) fn of_inode(tree: &Tree, id: InodeId) -> Result<Self, Errno> {
         let inode = tree.inode(id)?;
         let mut stat = Self::new(TREE_DEVICE, id.number(), inode.mode());
+        stat.nlink = inode.names;
+        (stat.accessed, stat.modified, stat.changed) =
+            (inode.times.accessed, inode.times.modified, inode.times.changed);
         match &inode.node {
             Node::File(contents) => stat = stat.sized(bytes_of(contents)),
             Node::Symlink(target) => stat = stat.sized(bytes_of(target)),
             Node::Directory(directory) => {
-                stat.nlink = directory.links();
+                stat.nlink = if inode.linked() { directory.links() } else { 0 };
                 stat = stat.sized(BLOCK);
             }
             // Never asked for: what is seen is the host's directory.
             Node::Mount(_) => {}
             Node::Device(device) => stat.rdev = device.number(),
-        }
-        if !inode.linked {
-            stat.nlink = 0;
         }
         Ok(stat)
     }
@@ -108,11 +108,11 @@ impl Stat {
             self.blksize.cast_unsigned(),
             self.blocks.cast_unsigned(),
             self.accessed.secs.cast_unsigned(),
-            self.accessed.nsecs.cast_unsigned(),
+            u64::from(self.accessed.nsecs),
             self.modified.secs.cast_unsigned(),
-            self.modified.nsecs.cast_unsigned(),
+            u64::from(self.modified.nsecs),
             self.changed.secs.cast_unsigned(),
-            self.changed.nsecs.cast_unsigned(),
+            u64::from(self.changed.nsecs),
             0,
             0,
             0,

@@ -5,6 +5,7 @@ use super::descriptors::Descriptors;
 use super::inode::InodeId;
 use super::mounts::{Handles, Mounts};
 use super::resolve::Location;
+use super::stat::Time;
 use super::tree::{Quota, Tree};
 use crate::linux::state::StateError;
 use crate::wire::{Reader, Writer};
@@ -43,6 +44,7 @@ impl Files {
             handles: Handles::default(),
             current: Location::Tree(current),
             umask,
+            now: Time::default(),
         })
     }
 }

@@ -11,12 +11,14 @@ mod descriptors;
 mod embedder;
 mod listing;
 mod model;
+mod names;
 mod native;
 mod opening;
 mod operations;
 mod paths;
 mod quota;
 mod state;
+mod times;
 mod transfer;
 
 /// As many descriptors as an embedder gives unless told otherwise.

@@ -13,6 +13,7 @@ use super::abi::{MAX_TRANSFER, O_APPEND, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOL
 use super::descriptors::{Description, Object, Stream};
 use super::host::Handle;
 use super::inode::{Device, InodeId};
+use super::stat::Time;
 use super::tree::Tree;
 
 /// The largest offset there is: `loff_t` is signed.
@@ -52,6 +53,7 @@ pub(crate) struct FileSink<'a> {
     file: File<'a>,
     append: bool,
     offset: Offset<'a>,
+    now: Time,
 }
 
 /// Whose it is.
@@ -85,7 +87,9 @@ impl FileSink<'_> {
         match &mut self.file {
             File::Tree(tree, inode) => {
                 let start = if self.append { length(tree.contents(*inode)?) } else { *offset };
-                let written = Arc::make_mut(tree).write(*inode, start, piece)?;
+                let tree = Arc::make_mut(tree);
+                tree.now = self.now;
+                let written = tree.write(*inode, start, piece)?;
                 *offset = moved(start, written);
                 Ok(written)
             }
@@ -238,6 +242,7 @@ impl Files {
         };
         Ok(Sink::File(FileSink {
             file,
+            now: self.now,
             append: description.status & O_APPEND != 0,
             offset: own_offset.map_or(Offset::Shared(&mut description.offset), Offset::Own),
         }))

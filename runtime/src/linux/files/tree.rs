@@ -1,11 +1,12 @@
 //! The file system itself: numbered inodes in memory, and an account of what they cost the host.
 //!
 //! A guest can make files as it likes, so everything it can grow is counted *before* it grows: bytes (contents, names, symlink
-//! targets) and inodes, against one [`Quota`] per tree. An inode that lost its name but is still held (an open descriptor, the
+//! targets) and inodes, against one [`Quota`] per tree. Each further name of a file costs as much of the quota as an inode, as in tmpfs: a short
+//! name costs the host more than its bytes. An inode that lost its name but is still held (an open descriptor, the
 //! current directory) stays, cut off, and stays counted until [`Tree::discard`].
 //!
 //! ```text
-//!   inodes: 1 ─ Directory ── "tmp" ─► 2 ─ Directory        linked: reached by exactly one name
+//!   inodes: 1 ─ Directory ── "tmp" ─► 2 ─ Directory        linked: reached by a name, what is no directory perhaps by more
 //!                        └── "dev" ─► 3 ─ Directory ...
 //!           9 ─ File, unlinked but open                     cut off: counted, waits for discard
 //! ```
@@ -14,7 +15,10 @@
 //! what is changed after it. The host's memory is at most twice the byte quota (a growing `Vec` doubles, [`resize_to`] keeps it from
 //! more) plus a few hundred bytes per inode, for each tree that shares nothing with another.
 
+mod names;
 mod state;
+
+pub(crate) use names::Entry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,13 +29,15 @@ use super::abi::S_IALLUGO;
 use super::directory::Directory;
 use super::inode::{Inode, InodeId, Node};
 use super::mounts::MountId;
+use super::stat::Time;
+use super::times::Times;
 
 /// What a tree may cost the host. It also bounds the work of one call: a hole is zeroed and a shared file is copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
     /// Bytes of file contents, names and symlink targets together. No file can be larger.
     pub(crate) bytes: usize,
-    /// Inodes, those that are unlinked but held included.
+    /// Inodes, those that are unlinked but held included, and names beyond each one's first.
     pub(crate) inodes: usize,
 }
 
@@ -50,27 +56,39 @@ pub(crate) struct Tree {
     cut_off: BTreeSet<(InodeId, InodeId)>,
     next_inode: InodeId,
     bytes: usize,
+    /// Names beyond the first of each inode.
+    more_names: usize,
     quota: Quota,
+    /// What new times are. Whoever changes something sets it before.
+    pub(crate) now: Time,
 }
 
 impl Tree {
     /// A tree with nothing but `/`. The root is there whatever the quota says.
     pub(crate) fn bare(quota: Quota) -> Self {
-        let root = Inode { node: Node::directory(InodeId::ROOT), permissions: 0o755, linked: true };
+        let root =
+            Inode { node: Node::directory(InodeId::ROOT), permissions: 0o755, names: 1, times: Times::default() };
         Self {
             inodes: BTreeMap::from([(InodeId::ROOT, root)]),
             cut_off: BTreeSet::new(),
             next_inode: InodeId::AFTER_ROOT,
             bytes: 0,
+            more_names: 0,
             quota,
+            now: Time::default(),
         }
+    }
+
+    /// What the tree may cost.
+    pub(crate) fn quota(&self) -> Quota {
+        self.quota
     }
 
     /// What is left of the quota.
     pub(crate) fn left(&self) -> Quota {
         Quota {
             bytes: self.quota.bytes.saturating_sub(self.bytes),
-            inodes: self.quota.inodes.saturating_sub(self.inodes.len()),
+            inodes: self.quota.inodes.saturating_sub(self.inodes.len()).saturating_sub(self.more_names),
         }
     }
 
@@ -120,7 +138,7 @@ impl Tree {
         if self.directory(parent)?.lookup(name).is_some() {
             return Err(Errno::EXIST);
         }
-        if !self.inode(parent)?.linked {
+        if !self.inode(parent)?.linked() {
             return Err(Errno::NOENT);
         }
         let cost = name.len().checked_add(node.bytes()).ok_or(Errno::NOSPC)?;
@@ -132,7 +150,9 @@ impl Tree {
         if !self.directory_mut(parent)?.add(name, inode, matches!(node, Node::Directory(_) | Node::Mount(_))) {
             return Err(Errno::NOSPC);
         }
-        self.inodes.insert(inode, Inode { node, permissions: permissions & S_IALLUGO, linked: true });
+        let times = Times::all(self.now);
+        self.inodes.insert(inode, Inode { node, permissions: permissions & S_IALLUGO, names: 1, times });
+        self.modified(parent);
         self.next_inode = next_inode;
         self.bytes = self.bytes.saturating_add(cost);
         Ok(inode)
@@ -145,8 +165,8 @@ impl Tree {
         }
     }
 
-    /// Takes the name `name` out of `parent` and gives its bytes back. What it led to is cut off now, and the caller
-    /// [discards](Self::discard) it as soon as nothing holds it.
+    /// Takes the name `name` out of `parent` and gives its bytes back. What it led to is cut off now unless it has other names, and the
+    /// caller [discards](Self::discard) it as soon as nothing holds it.
     ///
     /// # Errors
     /// `ENOENT` if there is no such name, `ENOTEMPTY` if it leads to a directory with names in it, `ENOTDIR` if `parent` is no directory.
@@ -159,11 +179,9 @@ impl Tree {
             _ => false,
         };
         self.directory_mut(parent)?.remove(name, is_directory);
-        if is_directory {
-            self.cut_off.insert((parent, inode));
-        }
-        self.inodes.get_mut(&inode).ok_or(Errno::STALE)?.linked = false;
         self.bytes = self.bytes.saturating_sub(name.len());
+        self.modified(parent);
+        self.lose_name(inode)?;
         Ok(inode)
     }
 
@@ -175,7 +193,7 @@ impl Tree {
         if id == InodeId::ROOT {
             return Ok(b"/".to_vec());
         }
-        if !self.inode(id)?.linked {
+        if !self.inode(id)?.linked() {
             return Err(Errno::NOENT);
         }
         self.path_of_child(self.directory(id)?.parent(), id)
@@ -206,7 +224,7 @@ impl Tree {
     /// Drops an inode that is cut off, gives back what it cost, and returns where its `..` led if it was a directory: that one may
     /// have waited for it. An inode with a name is left alone.
     pub(crate) fn discard(&mut self, id: InodeId) -> Option<InodeId> {
-        if self.inodes.get(&id)?.linked {
+        if self.inodes.get(&id)?.linked() {
             return None;
         }
         let node = self.inodes.remove(&id)?.node;
@@ -237,6 +255,7 @@ impl Tree {
         let end = start.checked_add(taken.len()).ok_or(Errno::FBIG)?;
         let contents = self.resize(id, len.max(end))?;
         contents.get_mut(start..end).ok_or(Errno::IO)?.copy_from_slice(taken);
+        self.modified(id);
         Ok(taken.len())
     }
 
@@ -253,7 +272,9 @@ impl Tree {
         if len.saturating_sub(old) > self.left().bytes {
             return Err(Errno::NOSPC);
         }
-        self.resize(id, len).map(|_| ())
+        self.resize(id, len)?;
+        self.modified(id);
+        Ok(())
     }
 
     /// Replaces what a file holds, as the embedder does.
@@ -270,6 +291,7 @@ impl Tree {
         let inode = self.inodes.get_mut(&id).ok_or(Errno::STALE)?;
         inode.node = Node::File(Arc::new(bytes));
         inode.permissions = permissions & S_IALLUGO;
+        inode.times = Times::all(self.now);
         Ok(())
     }
 
@@ -283,6 +305,20 @@ impl Tree {
         let contents = resize_to(contents, len)?;
         self.bytes = self.bytes.saturating_sub(old).saturating_add(len);
         Ok(contents)
+    }
+
+    /// Everything in it was made now.
+    pub(crate) fn made_now(&mut self) {
+        for inode in self.inodes.values_mut() {
+            inode.times = Times::all(self.now);
+        }
+    }
+
+    /// Its contents are changed, or the names in it.
+    fn modified(&mut self, id: InodeId) {
+        if let Some(inode) = self.inodes.get_mut(&id) {
+            (inode.times.modified, inode.times.changed) = (self.now, self.now);
+        }
     }
 
     fn directory_mut(&mut self, id: InodeId) -> Result<&mut Directory, Errno> {

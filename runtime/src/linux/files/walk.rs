@@ -26,6 +26,8 @@ pub(crate) enum FinalLink {
     Stop,
     /// Stop at it in any case: the name itself is to be made or removed.
     Name,
+    /// Stop before it is looked up: [`Tree::entry`] does that, after the checks that come before.
+    Parent,
 }
 
 /// The last component of a path.
@@ -99,11 +101,19 @@ impl Tree {
             }
             let is_last = unread.iter().rev().all(|part| part.iter().all(|byte| *byte == b'/'));
             let slash = is_last && unread.iter().any(|part| !part.is_empty());
+            if is_last && final_link == FinalLink::Parent {
+                let last = match component {
+                    b"." => Last::Dot,
+                    b".." => Last::DotDot,
+                    name => Last::Name(Cow::Borrowed(name)),
+                };
+                return Ok(Walked::Place(Place { directory, last, slash, inode: None }));
+            }
             let (last, inode) = match component {
                 b"." => (Last::Dot, Some(directory)),
                 b".." => (Last::DotDot, Some(names.parent())),
                 _ if slash && create => return Err(Errno::ISDIR),
-                _ if !self.inode(directory)?.linked => return Err(Errno::NOENT),
+                _ if !self.inode(directory)?.linked() => return Err(Errno::NOENT),
                 _ if component.len() > NAME_BYTES => return Err(Errno::NAMETOOLONG),
                 name => (Last::Name(Cow::Borrowed(name)), names.lookup(name)),
             };
@@ -132,6 +142,20 @@ impl Tree {
             }
         }
         Ok(Walked::Place(Place { directory, last: Last::Root, slash: false, inode: Some(directory) }))
+    }
+
+    /// What `name` leads to in `directory`, as the last step of a walk to [`FinalLink::Parent`].
+    ///
+    /// # Errors
+    /// `ENOENT` in a directory that has been removed, `ENAMETOOLONG`.
+    pub(crate) fn entry(&self, directory: InodeId, name: &[u8]) -> Result<Option<InodeId>, Errno> {
+        if !self.inode(directory)?.linked() {
+            return Err(Errno::NOENT);
+        }
+        if name.len() > NAME_BYTES {
+            return Err(Errno::NAMETOOLONG);
+        }
+        Ok(self.directory(directory)?.lookup(name))
     }
 }
 
@@ -165,7 +189,7 @@ impl FinalLink {
         match self {
             Self::Follow => true,
             Self::Stop => slash,
-            Self::Name => false,
+            Self::Name | Self::Parent => false,
         }
     }
 }

@@ -158,8 +158,8 @@ pub enum StateError {
         /// What it names.
         inode: u64,
     },
-    /// Two names lead to one inode, or one leads to the root.
-    #[error("inode {inode} has a second name in directory {directory}")]
+    /// Two names lead to one directory, or one leads to the root.
+    #[error("directory {inode} has a second name in directory {directory}")]
     SecondName {
         /// The directory with the second name.
         directory: u64,

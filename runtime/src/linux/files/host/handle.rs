@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{FileType, fdatasync, fstat, fsync, ftruncate};
+use rustix::fs::{FallocateFlags, FileType, Timestamps, fallocate, fdatasync, fstat, fsync, ftruncate, futimens};
 use rustix::io::{Errno, ReadWriteFlags, pread, pwrite, pwritev2, retry_on_intr};
 
 use super::account::{Identity, identity, length};
+use super::place::permissions;
 use super::{Account, Root};
 use crate::linux::files::mounts::MountId;
 use crate::linux::files::stat::Stat;
@@ -106,6 +107,35 @@ impl Handle {
     /// Waits until what was written is on the disk.
     pub(crate) fn sync(&self, data_only: bool) -> Result<(), Errno> {
         if data_only { fdatasync(&self.fd) } else { fsync(&self.fd) }
+    }
+
+    /// The same file, whichever descriptor leads there.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub(crate) fn set_times(&self, times: &Timestamps) -> Result<(), Errno> {
+        self.root.check_writable()?;
+        futimens(&self.fd, times)
+    }
+
+    pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), Errno> {
+        self.root.check_writable()?;
+        rustix::fs::fchmod(&self.fd, permissions(mode, self.is_directory))
+    }
+
+    /// Makes sure that there is room for a range, which lengthens the file if it reaches beyond its end.
+    pub(crate) fn allocate(&self, offset: i64, length: i64) -> Result<(), Errno> {
+        let (offset, count) = (offset.unsigned_abs(), length.unsigned_abs());
+        let end = offset.checked_add(count).ok_or(Errno::FBIG)?;
+        let mut account = self.root.account.lock();
+        let size = self::length(&fstat(&self.fd)?);
+        if end > size && end > account.reach(size, offset, count) {
+            return Err(Errno::NOSPC);
+        }
+        fallocate(&self.fd, FallocateFlags::empty(), offset, count)?;
+        account.resized(size, size.max(end));
+        Ok(())
     }
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use rustix::fs::{
-    Access, AtFlags, FileType, Mode, OFlags, Stat as HostStat, accessat, mkdirat, openat, readlinkat, statat, unlinkat,
+    Access, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat as HostStat, Timestamps, accessat, linkat, mkdirat,
+    openat, readlinkat, renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
+use super::account::identity;
 use super::walk::{Anchor, path_beneath};
 use super::{Handle, Root};
 use crate::linux::files::abi::{R_OK, W_OK, X_OK};
@@ -40,13 +42,13 @@ pub(crate) struct HostPlace {
 }
 
 /// How a file is to be opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Opening {
     pub(crate) read: bool,
     pub(crate) write: bool,
     pub(crate) truncate: bool,
     /// `O_SYNC` or `O_DSYNC`.
-    pub(crate) synchronous: OFlags,
+    pub(crate) synchronous: u32,
     pub(crate) permissions: u32,
 }
 
@@ -203,6 +205,86 @@ impl HostPlace {
         Ok(())
     }
 
+    pub(crate) fn symlink(&self, target: &[u8]) -> Result<(), Errno> {
+        let name = self.new_name()?;
+        if self.slash {
+            return Err(Errno::NOENT);
+        }
+        self.add_name(|| symlinkat(target, &self.directory, name))
+    }
+
+    /// Gives what is here another name.
+    ///
+    /// # Errors
+    /// `EXDEV` across directories of the embedder's, and what the host says.
+    pub(crate) fn link(&self, to: &Self) -> Result<(), Errno> {
+        let found = self.existing()?;
+        if kind(found) == FileType::Directory {
+            return Err(Errno::PERM);
+        }
+        let name = to.new_name()?;
+        self.check_together(to)?;
+        if to.slash {
+            return Err(Errno::NOENT);
+        }
+        to.add_name(|| linkat(&self.directory, self.name(), &to.directory, name, AtFlags::empty()))
+    }
+
+    /// Renames.
+    ///
+    /// # Errors
+    /// `EBUSY` for the top, `.` and `..`; `EXDEV` as [`link`](Self::link); what the host says.
+    pub(crate) fn rename(&self, to: &Self, flags: RenameFlags) -> Result<(), Errno> {
+        let (old, new) = (self.own_name(Errno::BUSY)?, to.own_name(Errno::BUSY)?);
+        self.check_together(to)?;
+        self.existing()?;
+        if to.slash && !self.is_directory() {
+            return Err(Errno::NOTDIR);
+        }
+        self.root.check_writable()?;
+        let mut account = self.root.account.lock();
+        renameat_with(&self.directory, old, &to.directory, new, flags)?;
+        // Two names of one file both stay.
+        let replaced = to.found.as_ref().filter(|new| self.found.as_ref().map(identity) != Some(identity(new)));
+        if let Some(replaced) = replaced.filter(|_| !flags.contains(RenameFlags::EXCHANGE)) {
+            account.unlinked(replaced);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), Errno> {
+        match kind(self.existing()?) {
+            FileType::Symlink => return Err(Errno::OPNOTSUPP),
+            FileType::RegularFile | FileType::Directory => {}
+            _ => return Err(Errno::PERM),
+        }
+        self.root.check_writable()?;
+        let opening = Opening { read: true, ..Opening::default() };
+        // By descriptor: a name could have become a symlink meanwhile, which fchmodat would follow.
+        match self.open(opening) {
+            Err(Errno::ACCESS) => self.open(Opening { read: false, write: true, ..opening })?.set_permissions(mode),
+            opened => opened?.set_permissions(mode),
+        }
+    }
+
+    pub(crate) fn set_times(&self, times: &Timestamps) -> Result<(), Errno> {
+        self.existing()?;
+        self.root.check_writable()?;
+        utimensat(&self.directory, self.name(), times, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Cuts a file off, or lengthens it with a hole.
+    pub(crate) fn truncate(&self, length: u64) -> Result<(), Errno> {
+        if self.is_directory() {
+            return Err(Errno::ISDIR);
+        }
+        self.open(Opening { write: true, ..Opening::default() })?.truncate(length)
+    }
+
+    fn check_together(&self, other: &Self) -> Result<(), Errno> {
+        if self.mount == other.mount { Ok(()) } else { Err(Errno::XDEV) }
+    }
+
     /// The name to be made, if nothing is there.
     fn new_name(&self) -> Result<&[u8], Errno> {
         let name = self.own_name(Errno::EXIST)?;
@@ -228,7 +310,12 @@ impl Opening {
             (true, true) => OFlags::RDWR,
         };
         // A FIFO that took the file's place meanwhile must not make anybody wait.
-        access | self.synchronous | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC
+        access
+            | OFlags::from_bits_truncate(self.synchronous)
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC
     }
 }
 

@@ -12,7 +12,7 @@ impl Stat {
     /// The host's answer, but for owners: see [`HostDir`](super::HostDir).
     pub(in crate::linux::files) fn of_host(stat: &HostStat) -> Self {
         let owner = |is_ours: bool| if is_ours { OWNER } else { NOBODY };
-        let time = |secs, nsecs: u64| Time { secs, nsecs: i64::try_from(nsecs).unwrap_or(0) };
+        let time = |secs, nsecs: u64| Time { secs, nsecs: u32::try_from(nsecs).unwrap_or(0) };
         Self {
             dev: stat.st_dev,
             ino: stat.st_ino,

@@ -40,6 +40,7 @@ pub(super) const CHOICE: Choice = Choice {
     modes: &[0o777, 0o777, 0o700, 0o700, 0o600, 0o500, 0o400, 0o300, 0],
     offsets: &[0, 1, 3, 5, 9, 14, 30, 100, 159, 160, 161, 1 << 40, i64::MAX - 5, i64::MAX, -1, -7, i64::MIN],
     whences: 6,
+    symlinks: false,
 };
 
 fn paths() -> BoxedStrategy<Vec<u8>> {
@@ -61,7 +62,7 @@ struct Node {
     kind: Kind,
     mode: u32,
     parent: usize,
-    linked: bool,
+    names: usize,
 }
 
 #[derive(Debug)]
@@ -98,7 +99,7 @@ type Spot = (usize, Option<Vec<u8>>, bool, Option<usize>);
 impl Model {
     fn new() -> Self {
         let mut model = Self { nodes: Vec::new(), opens: Vec::new(), table: BTreeMap::new(), current: 0 };
-        model.nodes.push(Node { kind: Kind::Directory(BTreeMap::new()), mode: 0o755, parent: 0, linked: true });
+        model.nodes.push(Node { kind: Kind::Directory(BTreeMap::new()), mode: 0o755, parent: 0, names: 1 });
         model.add(0, b"tmp", Kind::Directory(BTreeMap::new()), 0o1777);
         model.add(0, b"dev", Kind::Directory(BTreeMap::new()), 0o755);
         for device in ["null", "zero", "random", "urandom"] {
@@ -113,7 +114,7 @@ impl Model {
 
     fn add(&mut self, parent: usize, name: &[u8], kind: Kind, mode: u32) -> usize {
         let node = self.nodes.len();
-        self.nodes.push(Node { kind, mode, parent, linked: true });
+        self.nodes.push(Node { kind, mode, parent, names: 1 });
         self.names_mut(parent).insert(name.to_vec(), node);
         node
     }
@@ -136,7 +137,7 @@ impl Model {
             On::Node(node) => Some(node),
             On::Stream => None,
         });
-        let named = (0..self.nodes.len()).filter(|node| self.nodes[*node].linked);
+        let named = (0..self.nodes.len()).filter(|node| self.nodes[*node].names > 0);
         let mut kept: BTreeSet<usize> = named.chain(open).chain([self.current]).collect();
         for mut node in kept.clone() {
             while self.names(node).is_ok() && kept.insert(self.nodes[node].parent) | (node != 0) {
@@ -151,7 +152,8 @@ impl Model {
                 Kind::Device => 0,
             })
             .sum();
-        (QUOTA.bytes - bytes, QUOTA.inodes - kept.len())
+        let more_names: usize = self.nodes.iter().map(|node| node.names.saturating_sub(1)).sum();
+        (QUOTA.bytes - bytes, QUOTA.inodes - kept.len() - more_names)
     }
 
     fn open(&self, fd: i32) -> Result<&Open, Errno> {
@@ -209,7 +211,7 @@ impl Model {
 
     /// A new name, if the directory, its permissions and the quota allow it.
     fn make(&mut self, parent: usize, name: &[u8], kind: Kind, mode: u32) -> Result<usize, Errno> {
-        if !self.nodes[parent].linked {
+        if self.nodes[parent].names == 0 {
             return Err(Errno::NOENT);
         }
         self.check(parent, 3)?;

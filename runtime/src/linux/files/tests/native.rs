@@ -44,6 +44,7 @@ const CHOICE: Choice = Choice {
     modes: &[0o700],
     offsets: &[0, 1, 5, 30, 100, -1, -7, i64::MIN],
     whences: 3,
+    symlinks: true,
 };
 
 /// What both sides start with, and their symlinks.
@@ -113,6 +114,11 @@ impl Native {
             _ if path.is_empty() => Ok(self.fd(at).unwrap_or(self.current.as_fd())),
             _ => self.fd(at),
         }
+    }
+
+    /// The same where the kernel is to find out that a descriptor is not open.
+    fn at_or_bad(&self, at: i32, path: &[u8]) -> BorrowedFd<'_> {
+        self.at(at, path).unwrap_or(fs::ABS)
     }
 
     fn insert(&mut self, fd: OwnedFd) -> Answer {
@@ -213,6 +219,37 @@ impl World for Native {
                 let flags = AtFlags::from_bits_retain(*flags);
                 fs::unlinkat(self.at(*at, path)?, path.as_slice(), flags).map(|()| Answer::Done)
             }
+            Rename { flags: 4, .. } | Link { flags: 1, .. } | Chmod { flags: 1, .. } => Err(Errno::INVAL),
+            Rename { from, to, flags } => {
+                let flags = fs::RenameFlags::from_bits_retain(*flags);
+                let (from_at, to_at) = (self.at_or_bad(from.0, &from.1), self.at_or_bad(to.0, &to.1));
+                fs::renameat_with(from_at, from.1.as_slice(), to_at, to.1.as_slice(), flags).map(|()| Answer::Done)
+            }
+            Link { from, to, flags } => {
+                let flags = AtFlags::from_bits_retain(*flags);
+                let (from_at, to_at) = (self.at_or_bad(from.0, &from.1), self.at_or_bad(to.0, &to.1));
+                fs::linkat(from_at, from.1.as_slice(), to_at, to.1.as_slice(), flags).map(|()| Answer::Done)
+            }
+            Symlink { target, at, path } => {
+                fs::symlinkat(target.as_slice(), self.at_or_bad(*at, path), path.as_slice()).map(|()| Answer::Done)
+            }
+            Chmod { at, path, mode, flags } => {
+                let (mode, flags) = (Mode::from_raw_mode(*mode), AtFlags::from_bits_retain(*flags));
+                fs::chmodat(self.at(*at, path)?, path.as_slice(), mode, flags).map(|()| Answer::Done)
+            }
+            TruncatePath(_, ..0) => Err(Errno::INVAL),
+            TruncatePath(path, length) => {
+                let opened = fs::openat(&self.current, path.as_slice(), OFlags::WRONLY, Mode::empty());
+                fs::ftruncate(opened?, *length as u64).map(|()| Answer::Done)
+            }
+            Allocate(fd, mode, offset, length) => {
+                let fd = self.fd(*fd)?;
+                if *offset < 0 || *length <= 0 {
+                    return Err(Errno::INVAL);
+                }
+                let mode = fs::FallocateFlags::from_bits_retain(*mode);
+                fs::fallocate(fd, mode, *offset as u64, *length as u64).map(|()| Answer::Done)
+            }
             Chdir(path) => self.enter(fs::openat(&self.current, path.as_slice(), place(), Mode::empty())),
             Fchdir(fd) => self.enter(fs::openat(self.fd(*fd)?, ".", place(), Mode::empty())),
             List(fd) => {
@@ -237,6 +274,8 @@ fn is_asked(operation: &Operation, files: &Files) -> bool {
     match operation {
         Dup2(..) | Dup3(..) | Getcwd => false,
         Fcntl(_, command, _) => matches!(*command, F_GETFL | F_SETFL),
+        // Answered by the C library's substitute.
+        Chmod { flags, .. } => *flags != AT_SYMLINK_NOFOLLOW,
         Seek(fd, ..) => !matches!(files.object(*fd), Ok(Object::Directory(_))),
         _ => true,
     }

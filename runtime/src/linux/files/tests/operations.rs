@@ -25,6 +25,12 @@ pub(super) enum Operation {
     Readlink { at: i32, path: Vec<u8> },
     Mkdir { at: i32, path: Vec<u8>, mode: u32 },
     Unlink { at: i32, path: Vec<u8>, flags: u32 },
+    Rename { from: (i32, Vec<u8>), to: (i32, Vec<u8>), flags: u32 },
+    Link { from: (i32, Vec<u8>), to: (i32, Vec<u8>), flags: u32 },
+    Symlink { target: Vec<u8>, at: i32, path: Vec<u8> },
+    Chmod { at: i32, path: Vec<u8>, mode: u32, flags: u32 },
+    TruncatePath(Vec<u8>, i64),
+    Allocate(i32, u32, i64, i64),
     Chdir(Vec<u8>),
     Fchdir(i32),
     Getcwd,
@@ -56,6 +62,8 @@ pub(super) struct Choice {
     pub(super) modes: &'static [u32],
     pub(super) offsets: &'static [i64],
     pub(super) whences: u32,
+    /// Whether symlinks are made.
+    pub(super) symlinks: bool,
 }
 
 /// Descriptors that may be open, and some that never are.
@@ -114,6 +122,20 @@ pub(super) fn operations(choice: Choice, longest: usize) -> impl Strategy<Value 
         4 => (start(), path(), mode()).prop_map(|(at, path, mode)| Mkdir { at, path, mode }),
         3 => (start(), path(), prop::sample::select(vec![0, AT_REMOVEDIR, 1]))
             .prop_map(|(at, path, flags)| Unlink { at, path, flags }),
+        4 => ((start(), path()), (start(), path()), prop::sample::select(vec![0, 0, 0, 1, 2, 2, 3, 4]))
+            .prop_map(|(from, to, flags)| Rename { from, to, flags }),
+        3 => ((start(), path()), (start(), path()), prop::sample::select(vec![0, 0, 0, AT_SYMLINK_FOLLOW, 0x1]))
+            .prop_map(|(from, to, flags)| Link { from, to, flags }),
+        2 => (prop::sample::select(vec!["f", "a", "../f", "b/", "nowhere", "loop", ""]), start(), path())
+            .prop_map(move |(target, at, path)| match choice.symlinks {
+                true => Symlink { target: target.into(), at, path },
+                false => Getcwd,
+            }),
+        1 => (start(), path(), mode(), prop::sample::select(vec![0, 0, AT_SYMLINK_NOFOLLOW, 0x1]))
+            .prop_map(|(at, path, mode, flags)| Chmod { at, path, mode, flags }),
+        1 => (path(), offset()).prop_map(|(path, length)| TruncatePath(path, length)),
+        1 => (fd(), prop::sample::select(vec![0, 0, 1, 1 << 30]), offset(), offset())
+            .prop_map(|(fd, mode, offset, length)| Allocate(fd, mode, offset, length)),
         2 => path().prop_map(Chdir),
         1 => fd().prop_map(Fchdir),
         1 => Just(Getcwd),
@@ -151,6 +173,12 @@ impl World for Files {
             Readlink { at, path } => self.readlink_at(*at, path).map(|target| Answer::Bytes(target.to_vec())),
             Mkdir { at, path, mode } => self.mkdir_at(*at, path, *mode).map(done),
             Unlink { at, path, flags } => self.unlink_at(*at, path, *flags).map(done),
+            Rename { from, to, flags } => self.rename_at((from.0, &from.1), (to.0, &to.1), *flags).map(done),
+            Link { from, to, flags } => self.link_at((from.0, &from.1), (to.0, &to.1), *flags).map(done),
+            Symlink { target, at, path } => self.symlink_at(target, *at, path).map(done),
+            Chmod { at, path, mode, flags } => self.chmod_at(*at, path, *mode, *flags).map(done),
+            TruncatePath(path, length) => self.truncate(path, *length).map(done),
+            Allocate(fd, mode, offset, length) => self.fallocate(*fd, *mode, *offset, *length).map(done),
             Chdir(path) => self.chdir(path).map(done),
             Fchdir(fd) => self.fchdir(*fd).map(done),
             Getcwd => self.getcwd().map(Answer::Bytes),

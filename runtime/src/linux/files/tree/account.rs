@@ -3,15 +3,10 @@
 use super::*;
 
 impl Tree {
-    /// What the tree may cost.
-    pub(crate) fn quota(&self) -> Quota {
-        self.quota
-    }
-
     /// Counts everything anew and compares it with the account; `held` says what else keeps an inode alive.
     pub(crate) fn assert_account(&self, held: impl Fn(InodeId) -> bool) {
         let mut bytes = 0;
-        let mut reached = BTreeSet::from([InodeId::ROOT]);
+        let mut reached = BTreeMap::from([(InodeId::ROOT, 1)]);
         let mut cut_off = BTreeSet::new();
         for (&id, inode) in &self.inodes {
             bytes += inode.node.bytes();
@@ -29,25 +24,28 @@ impl Tree {
             for (_, name, child) in directory.names_from(0) {
                 bytes += name.len();
                 assert_eq!(directory.lookup(name), Some(child));
-                assert!(reached.insert(child), "two names for one inode");
                 links += u64::from(matches!(self.inodes[&child].node, Node::Mount(_)));
+                *reached.entry(child).or_insert(0) += 1;
                 if let Ok(child) = self.directory(child) {
                     links += 1;
                     assert_eq!(child.parent(), id);
                 }
             }
             assert_eq!(directory.links(), links);
-            if !inode.linked {
+            if !inode.linked() {
                 cut_off.insert((directory.parent(), id));
                 assert!(directory.is_empty());
             }
         }
         assert_eq!(bytes, self.bytes);
         assert_eq!(cut_off, self.cut_off);
-        assert!(self.bytes <= self.quota.bytes && self.inodes.len() <= self.quota.inodes.max(1));
+        assert!(self.bytes <= self.quota.bytes && self.inodes.len() + self.more_names <= self.quota.inodes.max(1));
+        assert_eq!(self.more_names, reached.values().map(|names| usize::try_from(names - 1).unwrap()).sum::<usize>());
         for (&id, inode) in &self.inodes {
-            assert_eq!(inode.linked, reached.contains(&id));
-            assert!(inode.linked || held(id) || self.is_parent_of_cut_off(id), "{id:?} is leaked");
+            let names = reached.get(&id).copied().unwrap_or(0);
+            assert_eq!(inode.names, names);
+            assert!(names < 2 || self.directory(id).is_err(), "two names for a directory");
+            assert!(inode.linked() || held(id) || self.is_parent_of_cut_off(id), "{id:?} is leaked");
         }
     }
 
@@ -55,10 +53,12 @@ impl Tree {
     /// given out are new.
     pub(crate) fn assert_sound(&self) {
         let root = self.inode(InodeId::ROOT).unwrap();
-        assert!(root.linked && self.directory(InodeId::ROOT).unwrap().parent() == InodeId::ROOT);
+        assert!(root.linked() && self.directory(InodeId::ROOT).unwrap().parent() == InodeId::ROOT);
         for (&id, inode) in &self.inodes {
             assert!(InodeId::FIRST < id && id < self.next_inode, "{id:?} of {:?}", self.next_inode);
             assert!(inode.permissions <= S_IALLUGO);
+            let Times { accessed, modified, changed } = inode.times;
+            assert!([accessed, modified, changed].iter().all(|time| time.nsecs < 1_000_000_000));
             match &inode.node {
                 Node::Directory(directory) => self.assert_directory(id, directory),
                 Node::Symlink(target) => assert!((1..4096).contains(&target.len()) && !target.contains(&0)),

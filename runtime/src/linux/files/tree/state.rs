@@ -1,7 +1,7 @@
 //! The tree as bytes: its inodes in ascending order.
 //!
-//! Which inodes have names is not in the file but found out by walking from the root. That is also what rules out circles: an inode is
-//! reached once or the file is refused, and what is not reached must be held by something that is open.
+//! Which inodes have names, and how many, is not in the file but found out by walking from the root. That is also what rules out circles: a
+//! directory is reached once or the file is refused, and what is not reached must be held by something that is open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use super::{Inode, InodeId, Node, Quota, Tree};
 use crate::linux::files::abi::{PATH_BYTES, S_IALLUGO};
 use crate::linux::files::directory::Directory;
 use crate::linux::files::inode::Device;
+use crate::linux::files::times::Times;
 use crate::linux::state::StateError;
 use crate::wire::{Reader, WireError, Writer};
 
@@ -20,8 +21,8 @@ const DEVICE: u8 = 3;
 /// A directory of the host's cannot be in a file: who reads one refuses it.
 const MOUNT: u8 = 4;
 
-/// Number, kind, permissions, and a device's one byte.
-const INODE_BYTES: u64 = 14;
+/// Number, kind, permissions, three times, and a device's one byte.
+const INODE_BYTES: u64 = 50;
 
 impl Tree {
     pub(in crate::linux::files) fn encode(&self, writer: &mut Writer) {
@@ -38,6 +39,7 @@ impl Tree {
                 Node::Mount(_) => MOUNT,
             });
             writer.u32(inode.permissions);
+            inode.times.encode(writer);
             match &inode.node {
                 Node::File(contents) => writer.bytes(contents),
                 Node::Directory(directory) => directory.encode(writer),
@@ -87,15 +89,15 @@ impl Tree {
             return Err(StateError::NextInode { next: next_inode.number(), last: previous.number() });
         }
         tree.bytes = usize::try_from(counted).unwrap_or(usize::MAX);
-        tree.find_linked()?;
+        tree.find_names()?;
         tree.find_cut_off()?;
         Ok(tree)
     }
 
-    /// Walks from the root and takes note of what is reached.
-    fn find_linked(&mut self) -> Result<(), StateError> {
+    /// Walks from the root and counts the names of what is reached.
+    fn find_names(&mut self) -> Result<(), StateError> {
         match self.inodes.get_mut(&InodeId::ROOT) {
-            Some(Inode { node: Node::Directory(root), linked, .. }) if root.parent() == InodeId::ROOT => *linked = true,
+            Some(Inode { node: Node::Directory(root), names, .. }) if root.parent() == InodeId::ROOT => *names = 1,
             _ => return Err(StateError::Root),
         }
         let mut unread = vec![InodeId::ROOT];
@@ -107,10 +109,14 @@ impl Tree {
             for child in children {
                 let inode = child.number();
                 let found = self.inodes.get_mut(&child).ok_or(StateError::Dangling { directory, inode })?;
-                if std::mem::replace(&mut found.linked, true) {
-                    return Err(StateError::SecondName { directory, inode });
+                found.names += 1;
+                if found.names > 1 {
+                    self.more_names += 1;
                 }
                 if let Node::Directory(names) = &found.node {
+                    if found.names > 1 {
+                        return Err(StateError::SecondName { directory, inode });
+                    }
                     if names.parent() != id {
                         let parent = names.parent().number();
                         return Err(StateError::Parent { directory: inode, parent, named_in: directory });
@@ -123,6 +129,10 @@ impl Tree {
                 names.set_subdirectories(subdirectories);
             }
         }
+        let (needed, quota) = (self.inodes.len().saturating_add(self.more_names), self.quota.inodes);
+        if needed > quota.max(1) {
+            return Err(StateError::FileCount { needed: needed as u64, quota: quota as u64 });
+        }
         Ok(())
     }
 
@@ -130,7 +140,7 @@ impl Tree {
     fn find_cut_off(&mut self) -> Result<(), StateError> {
         for (&id, inode) in &self.inodes {
             let Node::Directory(names) = &inode.node else { continue };
-            if inode.linked {
+            if inode.linked() {
                 continue;
             }
             if !names.is_empty() {
@@ -150,7 +160,7 @@ impl Tree {
         for mut at in holders {
             // From one without a name up to one with a name, or to one that an earlier walk came by.
             let mut walk = BTreeSet::new();
-            while let Some(Inode { node, linked: false, .. }) = self.inodes.get(&at)
+            while let Some(Inode { node, names: 0, .. }) = self.inodes.get(&at)
                 && !held.contains(&at)
             {
                 walk.insert(at);
@@ -163,7 +173,7 @@ impl Tree {
             }
             held.append(&mut walk);
         }
-        match self.inodes.iter().find(|(id, inode)| !inode.linked && !held.contains(id)) {
+        match self.inodes.iter().find(|(id, inode)| !inode.linked() && !held.contains(id)) {
             Some((id, _)) => Err(StateError::Leaked { inode: id.number() }),
             None => Ok(()),
         }
@@ -174,13 +184,14 @@ impl Tree {
 fn decode_inode(reader: &mut Reader<'_>, id: InodeId) -> Result<Inode, StateError> {
     let kind = reader.u8_up_to("kind of an inode", DEVICE)?;
     let permissions = reader.u32_up_to("permissions of an inode", S_IALLUGO)?;
+    let times = Times::decode(reader)?;
     let node = match kind {
         FILE => Node::File(Arc::new(reader.bytes("contents of a file")?.to_vec())),
         DIRECTORY => Node::Directory(Arc::new(Directory::decode(reader, id)?)),
         SYMLINK => Node::Symlink(target(reader, id)?.into()),
         _ => Node::Device(device(reader)?),
     };
-    Ok(Inode { node, permissions, linked: false })
+    Ok(Inode { node, permissions, names: 0, times })
 }
 
 fn target<'a>(reader: &mut Reader<'a>, id: InodeId) -> Result<&'a [u8], StateError> {

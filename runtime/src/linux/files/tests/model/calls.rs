@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::operations::{Answer, Operation, World};
 use super::super::*;
-use super::{Kind, LIMIT, Model, On, Open, QUOTA};
+use super::{Kind, LIMIT, Model, On, Open, QUOTA, Spot};
 
 impl Model {
     fn open_at(&mut self, at: i32, path: &[u8], flags: u32, mode: u32) -> Result<i32, Errno> {
@@ -52,11 +52,11 @@ impl Model {
         };
         let node = &self.nodes[id];
         let (kind, links, size) = match &node.kind {
-            Kind::File(contents) => (S_IFREG, 1, Some(contents.len() as i64)),
+            Kind::File(contents) => (S_IFREG, node.names, Some(contents.len() as i64)),
             Kind::Directory(names) => (S_IFDIR, 2 + names.values().filter(|n| self.names(**n).is_ok()).count(), None),
-            Kind::Device => (S_IFCHR, 1, None),
+            Kind::Device => (S_IFCHR, node.names, None),
         };
-        Answer::Stat(kind | node.mode, if node.linked { links as u64 } else { 0 }, size)
+        Answer::Stat(kind | node.mode, if node.names > 0 { links as u64 } else { 0 }, size)
     }
 
     fn read(&self, fd: i32, at: Option<i64>, limit: usize) -> Result<Vec<u8>, Errno> {
@@ -191,13 +191,168 @@ impl Model {
             _ => {}
         }
         self.names_mut(parent).remove(&name);
-        self.nodes[node].linked = false;
+        self.nodes[node].names -= 1;
         Ok(())
+    }
+
+    /// Where a name is, and what is there: for calls with two of them.
+    fn name(&self, (at, path): (i32, &[u8])) -> Result<Spot, Errno> {
+        let trimmed = path.strip_suffix(b"/").unwrap_or(path);
+        let split = trimmed.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        let (before, last) = trimmed.split_at(split);
+        let parent = if before.is_empty() && path.starts_with(b"/") {
+            0
+        } else {
+            self.find(at, if before.is_empty() { b"./" } else { before })?
+        };
+        self.check(parent, 1)?;
+        let name = (!matches!(last, b"" | b"." | b"..")).then(|| last.to_vec());
+        let node = name.as_ref().and_then(|name| self.names(parent).ok()?.get(name).copied());
+        Ok((parent, name, path.ends_with(b"/"), node))
+    }
+
+    /// Whether `above` is `node` or on its way up.
+    fn is_above(&self, above: usize, mut node: usize) -> bool {
+        while node != above && node != 0 {
+            node = self.nodes[node].parent;
+        }
+        node == above
+    }
+
+    fn rename(&mut self, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> Result<(), Errno> {
+        if flags > 2 {
+            return Err(Errno::INVAL);
+        }
+        let (exchange, no_replace) = (flags == 2, flags == 1);
+        let (parent, name, slash, node) = self.name(from)?;
+        let (new_parent, new_name, new_slash, old) = self.name(to)?;
+        let name = name.ok_or(Errno::BUSY)?;
+        let new_name = new_name.ok_or(if no_replace { Errno::EXIST } else { Errno::BUSY })?;
+        let node = node.ok_or(Errno::NOENT)?;
+        if self.nodes[new_parent].names == 0 {
+            return Err(Errno::NOENT);
+        }
+        let is_directory = |node: usize| self.names(node).is_ok();
+        match old {
+            Some(_) if no_replace => return Err(Errno::EXIST),
+            None if exchange => return Err(Errno::NOENT),
+            Some(old) if exchange && new_slash && !is_directory(old) => return Err(Errno::NOTDIR),
+            _ => {}
+        }
+        if !is_directory(node) && (slash || new_slash && !exchange) {
+            return Err(Errno::NOTDIR);
+        }
+        if is_directory(node) && self.is_above(node, new_parent) {
+            return Err(Errno::INVAL);
+        }
+        if old.is_some_and(|old| is_directory(old) && self.is_above(old, parent)) {
+            return Err(if exchange { Errno::INVAL } else { Errno::NOTEMPTY });
+        }
+        if old == Some(node) {
+            return Ok(());
+        }
+        self.check(parent, 3)?;
+        self.check(new_parent, 3)?;
+        if let (Some(old), false) = (old, exchange) {
+            match (is_directory(node), is_directory(old)) {
+                (true, false) => return Err(Errno::NOTDIR),
+                (false, true) => return Err(Errno::ISDIR),
+                _ => {}
+            }
+        }
+        let moving = [Some(node), old.filter(|_| exchange)];
+        for moving in moving.into_iter().flatten().filter(|moving| parent != new_parent && is_directory(*moving)) {
+            self.check(moving, 2)?;
+        }
+        if let (Some(old), true) = (old, exchange) {
+            self.names_mut(parent).insert(name, old);
+            self.names_mut(new_parent).insert(new_name, node);
+            (self.nodes[node].parent, self.nodes[old].parent) = (new_parent, parent);
+            return Ok(());
+        }
+        match old {
+            Some(old) if self.names(old).is_ok_and(|names| !names.is_empty()) => return Err(Errno::NOTEMPTY),
+            None if new_name.len() > self.room().0 + name.len() => return Err(Errno::NOSPC),
+            _ => {}
+        }
+        self.names_mut(parent).remove(&name);
+        self.names_mut(new_parent).insert(new_name, node);
+        self.nodes[node].parent = new_parent;
+        if let Some(old) = old {
+            self.nodes[old].names -= 1;
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, from: (i32, &[u8]), to: (i32, &[u8])) -> Result<(), Errno> {
+        let node = self.find(from.0, from.1)?;
+        let (parent, Some(name), slash, None) = self.walk(to.0, to.1)? else {
+            return Err(Errno::EXIST);
+        };
+        if slash || self.nodes[parent].names == 0 {
+            return Err(Errno::NOENT);
+        }
+        self.check(parent, 3)?;
+        if self.names(node).is_ok() {
+            return Err(Errno::PERM);
+        }
+        let (bytes, inodes) = self.room();
+        if inodes == 0 || bytes < name.len() {
+            return Err(Errno::NOSPC);
+        }
+        self.names_mut(parent).insert(name, node);
+        self.nodes[node].names += 1;
+        Ok(())
+    }
+
+    fn resize(&mut self, node: usize, length: usize) -> Result<(), Errno> {
+        let (left, _) = self.room();
+        let Kind::File(contents) = &mut self.nodes[node].kind else {
+            return Err(Errno::INVAL);
+        };
+        if length > contents.len() && length > QUOTA.bytes {
+            return Err(Errno::FBIG);
+        }
+        if length > contents.len() + left {
+            return Err(Errno::NOSPC);
+        }
+        contents.resize(length, 0);
+        Ok(())
+    }
+
+    fn allocate(&mut self, fd: i32, mode: u32, offset: i64, length: i64) -> Result<(), Errno> {
+        let open = self.open(fd)?;
+        if offset < 0 || length <= 0 {
+            return Err(Errno::INVAL);
+        }
+        if mode > 1 {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let (on, 1 | 2) = (open.on, open.status & 3) else {
+            return Err(Errno::BADF);
+        };
+        let On::Node(node) = on else { return Err(Errno::SPIPE) };
+        let old = match &self.nodes[node].kind {
+            Kind::File(contents) => contents.len(),
+            Kind::Directory(_) => return Err(Errno::ISDIR),
+            Kind::Device => return Err(Errno::NODEV),
+        };
+        let end = offset.checked_add(length).ok_or(Errno::FBIG)? as usize;
+        if end > QUOTA.bytes {
+            return Err(Errno::FBIG);
+        }
+        if mode == 1 && end <= old + self.room().0 {
+            return Ok(());
+        }
+        self.resize(node, end.max(old))
     }
 
     fn getcwd(&self) -> Result<Vec<u8>, Errno> {
         let (mut path, mut node) = (Vec::new(), self.current);
-        if !self.nodes[node].linked {
+        if self.nodes[node].names == 0 {
             return Err(Errno::NOENT);
         }
         while node != 0 {
@@ -292,6 +447,28 @@ impl World for Model {
                 _ => Err(Errno::EXIST),
             },
             Unlink { at, path, flags } => self.unlink(*at, path, *flags).map(done),
+            Rename { from, to, flags } => self.rename((from.0, &from.1), (to.0, &to.1), *flags).map(done),
+            Link { flags: 1, .. } => Err(Errno::INVAL),
+            Link { from, to, .. } => self.link((from.0, &from.1), (to.0, &to.1)).map(done),
+            Symlink { .. } => panic!("the model has no symlinks"),
+            Chmod { flags: 1, .. } => Err(Errno::INVAL),
+            Chmod { at, path, mode, .. } => {
+                let node = self.find(*at, path)?;
+                self.nodes[node].mode = *mode;
+                Ok(Answer::Done)
+            }
+            TruncatePath(_, ..0) => Err(Errno::INVAL),
+            TruncatePath(path, length) => {
+                let node = self.find(AT_FDCWD, path)?;
+                match self.nodes[node].kind {
+                    Kind::Directory(_) => return Err(Errno::ISDIR),
+                    Kind::Device => return Err(Errno::INVAL),
+                    Kind::File(_) => {}
+                }
+                self.check(node, 2)?;
+                self.resize(node, *length as usize).map(done)
+            }
+            Allocate(fd, mode, offset, length) => self.allocate(*fd, *mode, *offset, *length).map(done),
             Chdir(path) => self.find(AT_FDCWD, path).and_then(|node| self.enter(On::Node(node))).map(done),
             Fchdir(fd) => self.open(*fd).map(|open| open.on).and_then(|on| self.enter(on)).map(done),
             Getcwd => self.getcwd().map(Answer::Bytes),
@@ -301,7 +478,7 @@ impl World for Model {
                 };
                 self.names(node)?;
                 self.open_mut(*fd).offset = 0;
-                if !self.nodes[node].linked {
+                if self.nodes[node].names == 0 {
                     return Err(Errno::NOENT);
                 }
                 let dots = [b".".to_vec(), b"..".to_vec()];

@@ -18,6 +18,8 @@ struct Forged {
 struct Inode {
     id: u64,
     permissions: u32,
+    /// Nanoseconds of the time of last access; all else is 0.
+    nanos: u32,
     node: Node,
 }
 
@@ -76,7 +78,7 @@ fn forged() -> Forged {
         current: 2,
         bytes: None,
         next_inode: 10,
-        inodes: nodes.into_iter().map(|(id, node)| Inode { id, permissions: 0o755, node }).collect(),
+        inodes: nodes.into_iter().map(|(id, node)| Inode { id, permissions: 0o755, nanos: 7, node }).collect(),
         descriptors: vec![
             Descriptor { number: 0, close_on_exec: 0, description: 0, new: Some(stream) },
             opened(3, 1, 3),
@@ -98,7 +100,7 @@ impl Forged {
     fn written(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut byte_count = 0;
-        for Inode { id, permissions, node } in &self.inodes {
+        for Inode { id, permissions, nanos, node } in &self.inodes {
             bytes.extend(id.to_le_bytes());
             bytes.push(match node {
                 Node::File(_) => 0,
@@ -107,6 +109,9 @@ impl Forged {
                 Node::Device(_) => 3,
             });
             bytes.extend(permissions.to_le_bytes());
+            bytes.extend([0; 8]);
+            bytes.extend(nanos.to_le_bytes());
+            bytes.extend([0; 24]);
             let mut string = |bytes: &mut Vec<u8>, text: &[u8]| {
                 byte_count += text.len() as u64;
                 bytes.extend((text.len() as u64).to_le_bytes());
@@ -197,6 +202,7 @@ fn fields_with_a_limit_keep_it() {
     const TOO_FAR: u64 = 1 << 63;
     too_large(|file| file.umask = 0o1000, "umask");
     too_large(|file| file.inodes[2].permissions = 0o10_000, "permissions of an inode");
+    too_large(|file| file.inodes[2].nanos = 1_000_000_000, "nanoseconds of a time");
     too_large(|file| file.inodes[4].node = Node::Device(3), "device");
     too_large(|file| file.next_inode = TOO_FAR, "next inode");
     too_large(|file| file.current = u64::MAX, "current directory");
@@ -272,11 +278,25 @@ fn names_have_positions_that_were_given_out_once() {
 }
 
 #[test]
-fn every_inode_with_a_name_has_one_and_it_is_there() {
+fn a_name_leads_to_what_is_there_and_a_directory_has_one() {
     refused(|file| file.names(1)[0].1 = 7, StateError::Dangling { directory: 2, inode: 7 });
-    refused(|file| file.names(ROOT)[1].1 = 3, StateError::SecondName { directory: 2, inode: 3 });
+    refused(|file| file.names(ROOT)[1].1 = 2, StateError::SecondName { directory: 1, inode: 2 });
     refused(|file| file.names(1)[0].1 = 1, StateError::SecondName { directory: 2, inode: 1 });
     refused(|file| file.names(1)[0].1 = 2, StateError::SecondName { directory: 2, inode: 2 });
+}
+
+#[test]
+fn a_file_may_have_more_names_and_each_is_one_more_inode_of_the_quota() {
+    let mut file = forged();
+    file.names(ROOT).push((6, 3, b"second".to_vec()));
+    file.names(1).push((6, 3, b"third".to_vec()));
+    let read = |inodes| read(&file.written(), Quota { bytes: 512, inodes }, 8);
+    assert_eq!(read(8).unwrap_err(), StateError::FileCount { needed: 9, quota: 8 });
+    let mut files = read(9).unwrap();
+    assert_eq!((files.stat(3).unwrap().nlink, files.tree.left().inodes), (3, 0));
+    files.unlink_at(AT_FDCWD, b"/second", 0).unwrap();
+    assert_eq!((files.stat(3).unwrap().nlink, files.tree.left().inodes), (2, 1));
+    files.assert_sound();
 }
 
 #[test]

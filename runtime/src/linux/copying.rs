@@ -1,0 +1,189 @@
+//! Bytes from one descriptor to another without the program's memory: `sendfile`, `copy_file_range`.
+
+use rustix::io::Errno;
+
+use super::files::abi::{F_GETFL, O_ACCMODE, O_APPEND, O_RDWR, O_WRONLY, SEEK_CUR};
+use super::files::{Object, Sink, Source};
+use super::reply::{Refusal, Reply};
+use super::user::MAX_TRANSFER;
+use super::{Kernel, descriptor};
+
+/// Bytes moved at a time.
+const PIECE: usize = 64 << 10;
+
+/// Where one side of a copy is.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    fd: i32,
+    /// The position that the program gave; otherwise the offset counts, and moves.
+    own: Option<i64>,
+}
+
+impl Kernel<'_> {
+    /// sendfile(2): from what can be sought in, to anything.
+    pub(super) fn sys_sendfile(&mut self, to: u64, from: u64, offset: u64, count: u64) -> Reply {
+        let own = self.read_position(offset)?;
+        let (from, to) = (Side { fd: descriptor(from), own }, Side { fd: descriptor(to), own: None });
+        let source = self.process.files.object(from.fd)?;
+        if !self.is_open_for(from.fd, 0)? {
+            return Err(Errno::BADF.into());
+        }
+        match source {
+            Object::Stream(_) if own.is_some() => return Err(Errno::SPIPE.into()),
+            _ if own.is_some_and(|position| position < 0) => return Err(Errno::INVAL.into()),
+            _ => {}
+        }
+        if !self.is_open_for(to.fd, O_WRONLY)? {
+            return Err(Errno::BADF.into());
+        }
+        if !matches!(source, Object::File(_) | Object::Host(_) | Object::Device(..))
+            || self.status(to.fd)? & O_APPEND != 0
+        {
+            return Err(Errno::INVAL.into());
+        }
+        let moved = self.copy(from, to, count)?;
+        if let Some(position) = own {
+            self.write_position(offset, position, moved)?;
+        }
+        Ok(moved)
+    }
+
+    /// copy_file_range(2): from a file to a file, never over what is still to be read.
+    pub(super) fn sys_copy_file_range(&mut self, [from, from_offset, to, to_offset, count, flags]: [u64; 6]) -> Reply {
+        let (from_fd, to_fd) = (descriptor(from), descriptor(to));
+        let (source, target) = (self.process.files.object(from_fd)?, self.process.files.object(to_fd)?);
+        let (from, to) = (self.read_position(from_offset)?, self.read_position(to_offset)?);
+        if flags != 0 {
+            return Err(Errno::INVAL.into());
+        }
+        match (source, target) {
+            (Object::Directory(_), _) | (_, Object::Directory(_)) => return Err(Errno::ISDIR.into()),
+            (Object::File(_) | Object::Host(_), Object::File(_) | Object::Host(_)) => {}
+            _ => return Err(Errno::INVAL.into()),
+        }
+        let writes = self.is_open_for(to_fd, O_WRONLY)? && self.status(to_fd)? & O_APPEND == 0;
+        if !self.is_open_for(from_fd, 0)? || !writes {
+            return Err(Errno::BADF.into());
+        }
+        let here = |kernel: &mut Self, fd, own: Option<i64>| match own {
+            Some(position) => Ok(position),
+            None => kernel.process.files.lseek(fd, 0, SEEK_CUR),
+        };
+        let (start, new_start) = (here(self, from_fd, from)?, here(self, to_fd, to)?);
+        if start < 0 || new_start < 0 {
+            return Err(Errno::INVAL.into());
+        }
+        let length = i64::try_from(count).unwrap_or(i64::MAX);
+        if start.checked_add(length).is_none() || new_start.checked_add(length).is_none() {
+            return Err(Errno::OVERFLOW.into());
+        }
+        let left = self.process.files.stat(from_fd)?.size.saturating_sub(start).max(0);
+        let length = length.min(left);
+        if source == target && new_start + length > start && new_start < start + length {
+            return Err(Errno::INVAL.into());
+        }
+        let (from, to) = (Side { fd: from_fd, own: from }, Side { fd: to_fd, own: to });
+        let moved = self.copy(from, to, length.unsigned_abs())?;
+        for (side, address) in [(from, from_offset), (to, to_offset)] {
+            if let Some(position) = side.own {
+                self.write_position(address, position, moved)?;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Moves bytes piece by piece, until one comes out short or is refused.
+    fn copy(&mut self, mut from: Side, mut to: Side, count: u64) -> Reply {
+        let count = count.min(MAX_TRANSFER);
+        let mut buffer = vec![0; usize::try_from(count).unwrap_or(PIECE).min(PIECE)];
+        let mut total = 0;
+        while total < count {
+            if total > 0 && self.watch.check().is_err() {
+                break;
+            }
+            let wanted = usize::try_from(count - total).unwrap_or(PIECE).min(PIECE);
+            let Some(piece) = buffer.get_mut(..wanted) else { break };
+            let moved = match self.copy_piece(from, to, piece) {
+                Err(Refusal::Errno(_)) if total > 0 => break,
+                result => result?,
+            };
+            total += moved as u64;
+            for side in [&mut from, &mut to] {
+                side.own = side.own.map(|position| position.saturating_add(i64::try_from(moved).unwrap_or(i64::MAX)));
+            }
+            if moved < wanted {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    fn copy_piece(&mut self, from: Side, to: Side, piece: &mut [u8]) -> Result<usize, Refusal> {
+        let source = match from.own {
+            None => self.process.files.read(from.fd, piece.len())?,
+            Some(position) => self.process.files.read_at(from.fd, position, piece.len())?,
+        };
+        let count = match source {
+            Source::Bytes(bytes) => {
+                let count = bytes.len().min(piece.len());
+                if let (Some(to), Some(from)) = (piece.get_mut(..count), bytes.get(..count)) {
+                    to.copy_from_slice(from);
+                }
+                count
+            }
+            Source::Zeros(count) => {
+                piece.fill(0);
+                count
+            }
+            Source::Random(count) => {
+                let count = count.min(piece.len());
+                self.process.supply.fill(piece.get_mut(..count).unwrap_or_default())?;
+                count
+            }
+            Source::Host(file, offset, count) => {
+                let count = count.min(piece.len());
+                file.read(piece.get_mut(..count).unwrap_or_default(), offset)?
+            }
+            Source::End => 0,
+            Source::Stream(_) => return Err(Errno::INVAL.into()),
+        };
+        let bytes = piece.get(..count).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let sink = match to.own {
+            None => self.process.files.write(to.fd)?,
+            Some(position) => self.process.files.write_at(to.fd, position)?,
+        };
+        let moved = match sink {
+            Sink::Discard => count,
+            Sink::File(mut file) => file.write(bytes)?,
+            Sink::Stream(stream) => self.write_stream(stream, bytes)?,
+        };
+        if from.own.is_none() {
+            self.process.files.advance(from.fd, moved)?;
+        }
+        Ok(moved)
+    }
+
+    fn status(&mut self, fd: i32) -> Result<u32, Errno> {
+        Ok(self.process.files.fcntl(fd, F_GETFL, 0)?.cast_unsigned())
+    }
+
+    /// Whether a descriptor's access mode is this one or `O_RDWR`.
+    fn is_open_for(&mut self, fd: i32, mode: u32) -> Result<bool, Errno> {
+        Ok([mode, O_RDWR].contains(&(self.status(fd)? & O_ACCMODE)))
+    }
+
+    fn read_position(&mut self, address: u64) -> Result<Option<i64>, Refusal> {
+        if address == 0 {
+            return Ok(None);
+        }
+        let [position] = self.read_words(address)?;
+        Ok(Some(position.cast_signed()))
+    }
+
+    fn write_position(&mut self, address: u64, position: i64, moved: u64) -> Result<(), Refusal> {
+        self.write_words(address, &[position.cast_unsigned().wrapping_add(moved)])
+    }
+}
