@@ -34,7 +34,7 @@ const F_UNLCK: u16 = 2;
 
 /// Whether a command of `fcntl` is one of these.
 pub(super) fn is_lock(command: u32) -> bool {
-    matches!(command, F_GETLK..=F_SETLKW | F_OFD_GETLK..=F_OFD_SETLKW)
+    matches!(command, F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW)
 }
 
 impl Kernel<'_> {
