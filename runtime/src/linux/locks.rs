@@ -19,10 +19,13 @@ const RETRY: Nanos = 1_000_000;
 
 /// `fcntl`: what keeps a lock from being had.
 const F_GETLK: u32 = 5;
-/// `fcntl`: take or give back a lock, waiting for it; the number below does not wait.
+/// `fcntl`: take or give back a lock, or `EAGAIN`.
+const F_SETLK: u32 = 6;
+/// `fcntl`: the same, waiting for it.
 const F_SETLKW: u32 = 7;
-/// The same for locks that belong to an open file.
+/// The same three for locks that belong to an open file.
 const F_OFD_GETLK: u32 = 36;
+const F_OFD_SETLK: u32 = 37;
 const F_OFD_SETLKW: u32 = 38;
 
 /// `l_type`: a shared lock.

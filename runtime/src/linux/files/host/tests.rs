@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::HostDir;
 use crate::linux::files::abi::*;
 use crate::linux::files::tests::bytes_of;
-use crate::linux::files::{Files, Quota, Sink};
+use crate::linux::files::{Files, NewTime, Quota, Sink, Time};
 
 /// A directory `top` with a canary beside it, and files over it at `/data`.
 struct Scene {
@@ -133,6 +133,73 @@ fn what_is_written_is_in_the_hosts_files() {
     assert!(!scene.top().join("new").exists() && !scene.top().join("dir").exists());
     assert_eq!(scene.files.unlink_at(AT_FDCWD, b"/data", AT_REMOVEDIR), Err(Errno::BUSY));
     untouched(&scene.directory.path().join("canary"));
+}
+
+#[test]
+fn names_are_made_moved_and_given_to_others_as_the_host_does() {
+    let mut scene = scene(true);
+    let top = scene.top();
+    let files = &mut scene.files;
+    files.rename_at((AT_FDCWD, b"/data/hello"), (AT_FDCWD, b"/data/a/moved"), 0).unwrap();
+    assert_eq!(fs::read(top.join("a/moved")).unwrap(), b"hello");
+    files.link_at((AT_FDCWD, b"/data/a/moved"), (AT_FDCWD, b"/data/link"), 0).unwrap();
+    files.symlink_at(b"a/moved", AT_FDCWD, b"/data/symlink").unwrap();
+    assert_eq!(files.stat_at(AT_FDCWD, b"/data/symlink", 0).unwrap().nlink, 2);
+    assert_eq!(fs::read_link(top.join("symlink")).unwrap(), Path::new("a/moved"));
+    files.rename_at((AT_FDCWD, b"/data/link"), (AT_FDCWD, b"/data/a"), RENAME_EXCHANGE).unwrap();
+    assert!(top.join("link/b/deep").exists() && top.join("a").is_file());
+    let into_itself = files.rename_at((AT_FDCWD, b"/data/link"), (AT_FDCWD, b"/data/link/b/x"), 0);
+    assert_eq!(into_itself, Err(Errno::INVAL));
+    let taken = files.rename_at((AT_FDCWD, b"/data/a"), (AT_FDCWD, b"/data/symlink"), RENAME_NOREPLACE);
+    assert_eq!(taken, Err(Errno::EXIST));
+    // What the tree has and what the host has are two file systems.
+    files.insert(b"/tmp/own", b"own".to_vec(), 0o644).unwrap();
+    for (from, to) in [(&b"/tmp/own"[..], &b"/data/own"[..]), (b"/data/a", b"/tmp/a")] {
+        assert_eq!(files.rename_at((AT_FDCWD, from), (AT_FDCWD, to), 0), Err(Errno::XDEV));
+        assert_eq!(files.link_at((AT_FDCWD, from), (AT_FDCWD, to), 0), Err(Errno::XDEV));
+    }
+    for (from, to) in [(&b"/data"[..], &b"/other"[..]), (b"/tmp", b"/data"), (b"/data/a", b"/data/.")] {
+        assert_eq!(files.rename_at((AT_FDCWD, from), (AT_FDCWD, to), 0), Err(Errno::BUSY));
+    }
+}
+
+#[test]
+fn permissions_and_times_are_the_hosts_but_for_rights_that_are_lent() {
+    let mut scene = scene(true);
+    let top = scene.top();
+    let files = &mut scene.files;
+    files.chmod_at(AT_FDCWD, b"/data/hello", 0o7754, 0).unwrap();
+    assert_eq!(fs::metadata(top.join("hello")).unwrap().permissions().mode() & 0o7777, 0o754);
+    let time = |secs| NewTime::At(Time { secs, nsecs: 7 });
+    files.set_times_at(AT_FDCWD, b"/data/hello", [NewTime::Omit, time(1234)], 0).unwrap();
+    let stat = files.stat_at(AT_FDCWD, b"/data/hello", 0).unwrap();
+    assert_eq!(stat.modified, Time { secs: 1234, nsecs: 7 });
+    assert_ne!(stat.accessed.secs, 1234);
+    // Of a symlink itself, and not of what it leads to.
+    symlink("../canary/secret", top.join("out")).unwrap();
+    files.set_times_at(AT_FDCWD, b"/data/out", [time(1), time(1)], AT_SYMLINK_NOFOLLOW).unwrap();
+    assert_eq!(files.set_times_at(AT_FDCWD, b"/data/out", [time(1), time(1)], 0), Err(Errno::NOENT));
+    assert_ne!(fs::metadata(scene.directory.path().join("canary/secret")).unwrap().mtime(), 1);
+    files.chown_at(AT_FDCWD, b"/data/hello", [1000, u32::MAX], 0).unwrap();
+    assert_eq!(files.chown_at(AT_FDCWD, b"/data/hello", [0, 0], 0), Err(Errno::PERM));
+    files.truncate(b"/data/hello", 2).unwrap();
+    let file = files.open(AT_FDCWD, b"/data/hello", O_RDWR, 0).unwrap();
+    files.fallocate(file, 0, 0, 100).unwrap();
+    assert_eq!(fs::read(top.join("hello")).unwrap().len(), 100);
+}
+
+#[test]
+fn a_file_that_is_replaced_gives_its_bytes_and_its_name_back() {
+    let mut scene = scene(true);
+    scene.host = scene.host.max_growth(100).max_names(2);
+    let files = &mut scene.files;
+    for _ in 0..10 {
+        let file = files.open(AT_FDCWD, b"/data/new", O_CREAT | O_EXCL | O_RDWR, 0o644).unwrap();
+        files.ftruncate(file, 90).unwrap();
+        files.close(file).unwrap();
+        files.rename_at((AT_FDCWD, b"/data/new"), (AT_FDCWD, b"/data/hello"), 0).unwrap();
+        files.truncate(b"/data/hello", 5).unwrap();
+    }
 }
 
 #[test]
