@@ -1,0 +1,2 @@
+io.write("before the exit")
+os.exit(42, true)

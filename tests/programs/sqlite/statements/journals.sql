@@ -1,0 +1,21 @@
+-- Every way of keeping a journal, one after the other.
+CREATE TABLE t (n INTEGER PRIMARY KEY, filler TEXT);
+PRAGMA journal_mode = DELETE; INSERT INTO t (filler) VALUES (printf('%.2000c', 'd'));
+PRAGMA journal_mode = TRUNCATE; INSERT INTO t (filler) VALUES (printf('%.2000c', 't'));
+PRAGMA journal_mode = MEMORY; INSERT INTO t (filler) VALUES (printf('%.2000c', 'm'));
+PRAGMA journal_mode = OFF; INSERT INTO t (filler) VALUES (printf('%.2000c', 'o'));
+PRAGMA journal_mode = PERSIST; INSERT INTO t (filler) VALUES (printf('%.2000c', 'p'));
+PRAGMA synchronous = EXTRA; INSERT INTO t (filler) VALUES ('extra');
+PRAGMA journal_mode = DELETE;
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL; INSERT INTO t (filler) VALUES (printf('%.2000c', 'w'));
+PRAGMA wal_checkpoint(TRUNCATE);
+INSERT INTO t (filler) SELECT filler FROM t;
+PRAGMA journal_mode = DELETE;
+PRAGMA locking_mode = NORMAL;
+SELECT n, substr(filler, 1, 1), length(filler) FROM t;
+ATTACH DATABASE ':memory:' AS scratch;
+CREATE TABLE scratch.copy AS SELECT * FROM t;
+SELECT count(*) FROM scratch.copy;
+PRAGMA user_version = 7; PRAGMA user_version; PRAGMA journal_mode; PRAGMA encoding; PRAGMA page_size;
+PRAGMA integrity_check;

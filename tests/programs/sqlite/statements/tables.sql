@@ -1,0 +1,36 @@
+-- Tables, indices, constraints, triggers, views; what is refused is refused with the same words.
+CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, born INTEGER CHECK (born > 1800), weight REAL);
+CREATE TABLE visits (person INTEGER REFERENCES people (id) ON DELETE CASCADE, day TEXT, note BLOB);
+CREATE INDEX visits_by_day ON visits (day, person);
+PRAGMA foreign_keys = ON;
+INSERT INTO people VALUES (1, 'Ada', 1815, 55.5), (2, 'Grace', 1906, 60.25), (3, 'Alan', 1912, NULL);
+INSERT INTO people (name, born) VALUES ('Edsger', 1930), ('Barbara', 1939);
+INSERT INTO people VALUES (9, 'Ada', 1900, 1);
+INSERT INTO people VALUES (10, 'Old', 1500, 1);
+INSERT INTO visits VALUES (99, '2024-01-01', x'00ff');
+WITH RECURSIVE days (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM days WHERE n < 999)
+INSERT INTO visits SELECT 1 + n % 5, date('2024-01-01', '+' || n || ' days'), CAST(printf('note %d', n * n) AS BLOB) FROM days;
+SELECT name, count(*), min(day), max(day) FROM people JOIN visits ON person = id GROUP BY id ORDER BY name DESC;
+SELECT name, rank() OVER (ORDER BY born DESC), lag(name) OVER (ORDER BY id) FROM people;
+SELECT hex(note), typeof(note), length(note) FROM visits WHERE day BETWEEN '2024-02-28' AND '2024-03-02' ORDER BY day;
+CREATE TABLE log (what TEXT);
+CREATE TRIGGER grown AFTER UPDATE OF weight ON people BEGIN INSERT INTO log VALUES (old.name || ' ' || ifnull(old.weight, '-') || ' -> ' || new.weight); END;
+UPDATE people SET weight = ifnull(weight, 70) + 0.5;
+SELECT * FROM log;
+CREATE VIEW busy AS SELECT person, count(*) AS n FROM visits GROUP BY person HAVING n > 100;
+SELECT * FROM busy;
+DELETE FROM people WHERE name LIKE 'a%';
+SELECT (SELECT count(*) FROM people), (SELECT count(*) FROM visits);
+INSERT INTO people (id, name) VALUES (2, 'Grace') ON CONFLICT (id) DO UPDATE SET name = excluded.name || ' Hopper' RETURNING *;
+SAVEPOINT outer_one; DELETE FROM visits; SAVEPOINT inner_one; DROP TABLE log; ROLLBACK TO inner_one; SELECT count(*) FROM log; ROLLBACK TO outer_one; RELEASE outer_one;
+SELECT count(*) FROM visits;
+SELECT json_extract('{"a": [1, {"b": "é"}]}', '$.a[1].b'), json_group_array(name) FROM people;
+SELECT upper('abc'), substr('hello', 2, 3), replace('aXbX', 'X', '-'), instr('hello', 'l'), round(2.567, 2), 7 / 2, 7 % 3, 7.0 / 2, 1 << 40, abs(-5), printf('%08.3f', 3.14159);
+SELECT * FROM nowhere;
+SELEC 1;
+EXPLAIN QUERY PLAN SELECT * FROM visits WHERE day = '2024-05-05';
+ALTER TABLE people ADD COLUMN email TEXT DEFAULT 'none';
+ALTER TABLE people RENAME COLUMN born TO year;
+SELECT sql FROM sqlite_schema ORDER BY name;
+PRAGMA foreign_key_check;
+PRAGMA integrity_check;
