@@ -27,7 +27,7 @@ started=$(date +%s)
 mkdir -p "$built"
 cd "$work/$suite"
 
-needs() { "$setup" "$@" util-linux; }
+needs() { "$setup" "$@" util-linux mount; }
 
 # compiled NAME FLAGS...: a static program from the suite's C source and Debian's libraries, at $built/NAME. Linking glibc statically warns of
 # what only a loader could do, which nobody asks these programs for.
@@ -47,12 +47,18 @@ report() {
 	fi
 }
 
-# outside INPUT ARGS...: as a guest is run, without Ampoule: from /, with an empty environment, as user 1000 to whom root's files belong.
+# outside INPUT ARGS...: as a guest is run, without Ampoule: from /, with an empty environment, as user 1000 to whom its owner's files belong, and
+# with nothing in /etc to name users and a time zone by.
 outside() {
 	local input=$1
 	shift
-	(cd / && exec unshare --user --map-user=1000 --map-group=1000 env -i "$program" "$@") <"$input" >outside.out 2>outside.err
+	(cd / && exec unshare --user --map-root-user --mount sh -c "$bare" sh "$program" "$@") <"$input" >outside.out 2>outside.err
 }
+bare='
+for file in /etc/passwd /etc/group /etc/localtime; do
+	[ ! -e $file ] || mount --bind /dev/null $file || exit 99
+done
+exec unshare --user --map-user=1000 --map-group=1000 env -i "$@"'
 
 inside() {
 	local input=$1
@@ -66,7 +72,7 @@ compared() {
 	local stream
 	for stream in out err; do
 		cmp -s outside.$stream inside.$stream ||
-			printf ' std%s: %s;' $stream "$(diff --text outside.$stream inside.$stream | head -c 600 | tr '\n' ' ')"
+			printf ' std%s: %s;' $stream "$(diff --text outside.$stream inside.$stream | head -c 600 | tr '\n\0' '  ')"
 	done
 }
 

@@ -67,7 +67,7 @@ killed_by() {
 	local code=0
 	rm -rf killed
 	cp -a bank killed
-	"$ampoule" run --wall 60s "$@" --dir "$PWD/killed:/bank:rw" "$program" /bank/database <transfers >run.out 2>run.err || code=$?
+	"$ampoule" run "$@" --dir "$PWD/killed:/bank:rw" "$program" /bank/database <transfers >run.out 2>run.err || code=$?
 	torn $code
 }
 
@@ -77,10 +77,11 @@ many() {
 	((${long:-0})) && count=$((count * 10)) step=$(((step + 9) / 10))
 	for ((i = 0; i < count; i++)); do
 		local limit=$((first + i * step))$unit
-		difference+=$(killed_by "$option" "$limit" | sed "s/^/ $limit:/")
+		difference+=$(killed_by "$option" "$limit" | head -c 300 | tr '\n' ' ' | sed "s/^/ $limit:/")
 	done
 	report "$count banks $text" "$difference"
 }
+: >interrupted
 many 'killed after this much output' --output '' 4 37 20
 many 'killed after this much time' --wall ms 5 3 20
 many 'killed after this much CPU time' --cpu ms 5 3 20
