@@ -29,7 +29,7 @@ impl Kernel<'_> {
             return Err(Errno::BADF.into());
         }
         match source {
-            Object::Stream(_) if own.is_some() => return Err(Errno::SPIPE.into()),
+            Object::Stream(_) | Object::Pipe(_) if own.is_some() => return Err(Errno::SPIPE.into()),
             _ if own.is_some_and(|position| position < 0) => return Err(Errno::INVAL.into()),
             _ => {}
         }
@@ -145,7 +145,7 @@ impl Kernel<'_> {
                 file.read(piece.get_mut(..count).unwrap_or_default(), offset)?
             }
             Source::End => 0,
-            Source::Stream(_) => return Err(Errno::INVAL.into()),
+            Source::Stream(_) | Source::Pipe(_) => return Err(Errno::INVAL.into()),
         };
         let bytes = piece.get(..count).unwrap_or_default();
         if bytes.is_empty() {
@@ -159,6 +159,7 @@ impl Kernel<'_> {
             Sink::Discard => count,
             Sink::File(mut file) => file.write(bytes)?,
             Sink::Stream(stream) => self.write_stream(stream, bytes)?,
+            Sink::Pipe(pipe) => self.push_into_pipe(to.fd, pipe, bytes)?,
         };
         if from.own.is_none() {
             self.process.files.advance(from.fd, moved)?;

@@ -143,7 +143,7 @@ impl Kernel<'_> {
             DUP => Ok(value(self.process.files.dup(descriptor(a))?)),
             DUP2 => Ok(value(self.process.files.dup2(descriptor(a), descriptor(b))?)),
             DUP3 => Ok(value(self.process.files.dup3(descriptor(a), descriptor(b), low(c))?)),
-            IOCTL => self.process.files.object(descriptor(a)).and(Err(Errno::NOTTY)).map_err(Into::into),
+            IOCTL => self.sys_ioctl(a, b, c),
             UMASK => Ok(u64::from(self.process.files.set_umask(low(a)))),
             BRK => self.sys_brk(a),
             MMAP => self.sys_mmap(arguments),

@@ -21,13 +21,13 @@ const PIECE: usize = 64 << 10;
 /// Most descriptors in one `poll`; more than can be open.
 const MAX_POLLED: u64 = 1024;
 
-const POLLIN: u16 = 1;
-const POLLOUT: u16 = 4;
-const POLLERR: u16 = 8;
-const POLLHUP: u16 = 16;
+pub(super) const POLLIN: u16 = 1;
+pub(super) const POLLOUT: u16 = 4;
+pub(super) const POLLERR: u16 = 8;
+pub(super) const POLLHUP: u16 = 16;
 const POLLNVAL: u16 = 32;
-const POLLRDNORM: u16 = 0x40;
-const POLLWRNORM: u16 = 0x100;
+pub(super) const POLLRDNORM: u16 = 0x40;
+pub(super) const POLLWRNORM: u16 = 0x100;
 
 /// Where in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +49,19 @@ impl Kernel<'_> {
     /// Reads into the program's ranges, one after the other.
     pub(super) fn read_spans(&mut self, fd: i32, spans: &[Span], at: At) -> Reply {
         // A descriptor that cannot be read is an error even if nothing is asked for.
-        if let Source::Stream(_) = self.source(fd, 1, at)? {
-            return self.read_stream(fd, spans);
+        match self.source(fd, 1, at)? {
+            Source::Stream(_) => return self.read_stream(fd, spans),
+            Source::Pipe(pipe) => return self.read_pipe(fd, pipe, spans),
+            _ => {}
         }
         self.move_pieces(fd, spans, at, Self::read_piece)
     }
 
     /// Writes the program's ranges, one after the other.
     pub(super) fn write_spans(&mut self, fd: i32, spans: &[Span], at: At) -> Reply {
-        self.sink(fd, at)?;
+        if let Sink::Pipe(pipe) = self.sink(fd, at)? {
+            return self.write_pipe(fd, pipe, spans);
+        }
         self.move_pieces(fd, spans, at, Self::write_piece)
     }
 
@@ -117,7 +121,12 @@ impl Kernel<'_> {
         }
         let Some(piece) = buffer.get_mut(..wanted) else { return Ok(0) };
         let count = self.streams.read(piece, self.watch)?;
-        let mut rest = piece.get(..count).unwrap_or_default();
+        self.spread(buffer.get(..count).unwrap_or_default(), spans)
+    }
+
+    /// Copies bytes into the program's ranges, one after the other, and returns how many there was room for.
+    pub(super) fn spread(&mut self, bytes: &[u8], spans: &[Span]) -> Reply {
+        let mut rest = bytes;
         let mut total = 0;
         for span in spans {
             let (part, after) = rest.split_at(usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len()));
@@ -148,7 +157,7 @@ impl Kernel<'_> {
                 count
             }
             // Served before.
-            Source::Stream(_) => return Err(Errno::BADF.into()),
+            Source::Stream(_) | Source::Pipe(_) => return Err(Errno::BADF.into()),
             Source::Zeros(count) => {
                 piece.fill(0);
                 count
@@ -193,6 +202,8 @@ impl Kernel<'_> {
         let stream = match self.sink(fd, at)? {
             Sink::Stream(stream) => stream,
             Sink::Discard => return Ok(count),
+            // Served before.
+            Sink::Pipe(_) => return Err(Errno::BADF.into()),
             Sink::File(mut file) => return Ok(file.write(bytes)?),
         };
         self.write_stream(stream, bytes)
@@ -271,6 +282,7 @@ impl Kernel<'_> {
         let always = events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
         let stream = match self.process.files.object(fd) {
             Ok(Object::Stream(stream)) => stream,
+            Ok(Object::Pipe(pipe)) => return Ok(self.pipe_ready(fd, pipe, events)?),
             Ok(_) => return Ok(always),
             Err(_) => return Ok(POLLNVAL),
         };

@@ -5,7 +5,7 @@
 //! dispatch   number → function            areas, memory     mappings, brk, page faults that are no errors
 //! reply      value, errno or end          files, paths, io  the in-memory root, descriptors, reads and writes
 //! user       checked copies               streams           the host's ends of stdin, stdout, stderr
-//! naming, attributes, space, copying       more about files
+//! naming, attributes, space, copying, locks, ioctl, pipes       more about files
 //! names      for statistics               signals, sigframe what the program wants, and how it is told
 //! counts     what was called              time, identity, random, futex
 //! mapped_files what mmap copies from files
@@ -26,12 +26,14 @@ pub(crate) mod files;
 mod futex;
 mod identity;
 mod io;
+mod ioctl;
 mod locks;
 mod mapped_files;
 mod memory;
 mod names;
 mod naming;
 mod paths;
+mod pipes;
 pub(crate) mod random;
 pub(crate) mod reply;
 mod sigframe;

@@ -12,6 +12,8 @@ use super::reply::{Refusal, Reply};
 const PATH_BYTES: usize = 4095;
 /// Longest name of a directory entry.
 const NAME_BYTES: usize = 255;
+/// `fcntl`: how much fits into a pipe.
+const F_GETPIPE_SZ: u32 = 1032;
 /// A path that shows what the personality knows at the time.
 const MAPS: &[u8] = b"/proc/self/maps";
 /// The program itself: it has a name but is not there as a file.
@@ -137,6 +139,9 @@ impl Kernel<'_> {
     pub(super) fn sys_fcntl(&mut self, fd: u64, command: u64, argument: u64) -> Reply {
         if is_lock(low(command)) {
             return self.sys_lock(fd, low(command), argument);
+        }
+        if low(command) == F_GETPIPE_SZ {
+            return self.pipe_size(fd);
         }
         Ok(value(self.process.files.fcntl(descriptor(fd), low(command), argument)?))
     }

@@ -41,7 +41,7 @@ impl Kernel<'_> {
     }
 
     pub(super) fn sys_fstatfs(&mut self, fd: u64, to: u64) -> Reply {
-        let is_pipe = matches!(self.process.files.object(descriptor(fd))?, Object::Stream(_));
+        let is_pipe = matches!(self.process.files.object(descriptor(fd))?, Object::Stream(_) | Object::Pipe(_));
         self.write_statfs(to, if is_pipe { PIPEFS } else { TMPFS })
     }
 
@@ -65,13 +65,13 @@ impl Kernel<'_> {
         }
         match object {
             Object::File(_) | Object::Directory(_) | Object::Host(_) => Ok(0),
-            Object::Stream(_) | Object::Device(..) => Err(Errno::SPIPE.into()),
+            _ => Err(Errno::SPIPE.into()),
         }
     }
 
     pub(super) fn sys_fadvise(&mut self, fd: u64, length: i64, advice: u32) -> Reply {
         match self.process.files.object(descriptor(fd))? {
-            Object::Stream(_) => Err(Errno::SPIPE.into()),
+            Object::Stream(_) | Object::Pipe(_) => Err(Errno::SPIPE.into()),
             _ if length < 0 || advice > LAST_ADVICE => Err(Errno::INVAL.into()),
             _ => Ok(0),
         }

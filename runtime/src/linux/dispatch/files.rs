@@ -14,7 +14,7 @@ super::numbers! {
     LGETXATTR = 192, FGETXATTR = 193, LISTXATTR = 194, LLISTXATTR = 195, FLISTXATTR = 196, REMOVEXATTR = 197, LREMOVEXATTR = 198,
     FREMOVEXATTR = 199, FADVISE64 = 221, UTIMES = 235, FCHOWNAT = 260, FUTIMESAT = 261, RENAMEAT = 264, LINKAT = 265, SYMLINKAT = 266,
     FCHMODAT = 268, SYNC_FILE_RANGE = 277, UTIMENSAT = 280, FALLOCATE = 285, SYNCFS = 306, RENAMEAT2 = 316, STATX = 332, FCHMODAT2 = 452,
-    FLOCK = 73, CLOSE_RANGE = 436, SENDFILE = 40, COPY_FILE_RANGE = 326,
+    PIPE = 22, FLOCK = 73, PIPE2 = 293, CLOSE_RANGE = 436, SENDFILE = 40, COPY_FILE_RANGE = 326,
 }
 
 /// `AT_SYMLINK_NOFOLLOW` in a register.
@@ -50,6 +50,8 @@ impl Kernel<'_> {
                 self.sys_xattr(number == FREMOVEXATTR, number == REMOVEXATTR, a, b)
             }
             LISTXATTR | LLISTXATTR | FLISTXATTR => self.sys_listxattr(number == FLISTXATTR, number == LISTXATTR, a),
+            PIPE => self.sys_pipe2(a, 0),
+            PIPE2 => self.sys_pipe2(a, b),
             TRUNCATE => self.sys_truncate(a, b),
             FALLOCATE => {
                 let (offset, length) = (c.cast_signed(), d.cast_signed());

@@ -31,6 +31,8 @@ pub(crate) const O_NOFOLLOW: u32 = 0o400_000;
 pub(crate) const O_CLOEXEC: u32 = 0o2_000_000;
 /// `open`: a name without access to what it names.
 pub(crate) const O_PATH: u32 = 0o10_000_000;
+/// `open`: all that counts beside [`O_PATH`].
+pub(crate) const O_PATH_FLAGS: u32 = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 /// `open`: the one bit that tells `O_TMPFILE` from [`O_DIRECTORY`], which the full flag includes.
 pub(crate) const O_TMPFILE_BIT: u32 = 0o20_000_000;
 /// `open`: every write is on the disk before it returns; `O_DSYNC` is the lower of the two bits.

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use super::abi::{
     F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, O_ACCMODE, O_APPEND, O_CLOEXEC,
-    O_NONBLOCK, O_RDWR, O_WRONLY,
+    O_NONBLOCK, O_PATH, O_RDWR, O_WRONLY,
 };
 use super::inode::{Device, InodeId};
 use super::mounts::HandleId;
@@ -60,6 +60,10 @@ pub(crate) enum Object {
     Device(Device, InodeId),
     /// A file or directory of the host's.
     Host(HandleId),
+    /// An end of a pipe.
+    Pipe(InodeId),
+    /// Anything, by `O_PATH`: a place and no access.
+    Path(InodeId),
 }
 
 impl Object {
@@ -67,7 +71,11 @@ impl Object {
     pub(crate) fn inode(self) -> Option<InodeId> {
         match self {
             Self::Stream(_) | Self::Host(_) => None,
-            Self::File(inode) | Self::Directory(inode) | Self::Device(_, inode) => Some(inode),
+            Self::File(inode)
+            | Self::Directory(inode)
+            | Self::Device(_, inode)
+            | Self::Pipe(inode)
+            | Self::Path(inode) => Some(inode),
         }
     }
 }
@@ -86,7 +94,7 @@ pub(crate) struct Description {
 impl Description {
     /// Whether it was opened for reading.
     pub(crate) fn readable(&self) -> bool {
-        matches!(self.status & O_ACCMODE, 0 | O_RDWR)
+        matches!(self.status & (O_ACCMODE | O_PATH), 0 | O_RDWR)
     }
 
     /// Whether it was opened for writing.
@@ -155,6 +163,17 @@ impl Descriptors {
     pub(crate) fn get_mut(&mut self, descriptor: i32) -> Result<&mut Description, Errno> {
         let id = self.slot(descriptor)?.description;
         self.descriptions.get_mut(&id).ok_or(Errno::BADF)
+    }
+
+    /// Whether a pipe is open for reading, and for writing.
+    pub(crate) fn ends(&self, pipe: InodeId) -> [bool; 2] {
+        let mut ends = [false; 2];
+        for description in self.descriptions.values().filter(|description| description.object == Object::Pipe(pipe)) {
+            let [reads, writes] = &mut ends;
+            *reads |= description.readable();
+            *writes |= description.writable();
+        }
+        ends
     }
 
     /// The descriptors that are open from `first` to `last`.
@@ -271,6 +290,7 @@ impl Descriptors {
                 Ok(0)
             }
             F_GETFL => Ok(self.get(descriptor)?.status.cast_signed()),
+            _ if matches!(self.get(descriptor)?.object, Object::Path(_)) => Err(Errno::BADF),
             F_SETFL => {
                 let description = self.get_mut(descriptor)?;
                 description.status = description.status & !SETTABLE | argument & SETTABLE;

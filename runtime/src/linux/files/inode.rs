@@ -1,10 +1,12 @@
 //! One thing in the file system: a number, permission bits, times, and a file, directory, symlink or device.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::abi::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
+use super::abi::{S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
 use super::directory::Directory;
 use super::mounts::MountId;
+use super::pipes::PIPE_CAPACITY;
 use super::times::Times;
 use crate::wire::{Reader, WireError};
 
@@ -79,6 +81,8 @@ pub(crate) enum Node {
     Device(Device),
     /// A directory of the host's.
     Mount(MountId),
+    /// A pipe and what is in it. It never has a name.
+    Pipe(Arc<VecDeque<u8>>),
 }
 
 impl Node {
@@ -92,6 +96,7 @@ impl Node {
         match self {
             Self::File(contents) => contents.len(),
             Self::Symlink(target) => target.len(),
+            Self::Pipe(_) => PIPE_CAPACITY,
             Self::Directory(_) | Self::Device(_) | Self::Mount(_) => 0,
         }
     }
@@ -123,6 +128,7 @@ impl Inode {
             Node::Directory(_) | Node::Mount(_) => S_IFDIR,
             Node::Symlink(_) => S_IFLNK,
             Node::Device(_) => S_IFCHR,
+            Node::Pipe(_) => S_IFIFO,
         };
         kind | self.permissions
     }

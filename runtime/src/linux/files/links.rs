@@ -38,6 +38,9 @@ impl Files {
             }
             _ => return Err(Errno::XDEV),
         };
+        if let Node::Pipe(_) = self.tree.inode(inode)?.node {
+            return Err(Errno::XDEV);
+        }
         self.may_change(directory)?;
         if self.tree.directory(inode).is_ok() {
             return Err(Errno::PERM);

@@ -23,6 +23,8 @@ pub(crate) struct ListedName<'a> {
     pub(crate) name: Cow<'a, [u8]>,
 }
 
+/// `d_type` of a pipe.
+const DT_FIFO: u8 = 1;
 /// `d_type` of a character device.
 const DT_CHR: u8 = 2;
 /// `d_type` of a directory.
@@ -48,6 +50,7 @@ impl Files {
                     Some(ListedName { ino, next: i64::try_from(next).ok()?, kind, name: name.into() })
                 })));
             }
+            Object::Path(_) => return Err(Errno::BADF),
             _ => return Err(Errno::NOTDIR),
         };
         if !self.tree.inode(inode)?.linked() {
@@ -64,6 +67,7 @@ impl Files {
                     Node::Directory(_) | Node::Mount(_) => DT_DIR,
                     Node::Symlink(_) => DT_LNK,
                     Node::Device(_) => DT_CHR,
+                    Node::Pipe(_) => DT_FIFO,
                 };
                 let next = i64::try_from(at.checked_add(1)?).ok()?;
                 Some(ListedName { ino: inode.number(), next, kind, name: name.into() })

@@ -29,6 +29,7 @@ mod mounts;
 mod open;
 mod owner;
 mod paths;
+mod pipes;
 mod rename;
 mod resolve;
 mod size;
@@ -43,16 +44,18 @@ mod walk;
 
 pub(crate) use descriptors::{Object, Stream};
 pub(crate) use host::HostDir;
+pub(crate) use inode::InodeId;
 pub(crate) use insert::InsertError;
 pub(crate) use mounts::HandleId;
+pub(crate) use pipes::PIPE_CAPACITY;
 pub(crate) use stat::{Stat, Time};
 pub(crate) use times::NewTime;
 pub(crate) use transfer::{Sink, Source};
 pub(crate) use tree::Quota;
 
-use abi::{CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_SETFD, FD_CLOEXEC};
+use abi::{CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_SETFD, FD_CLOEXEC, O_PATH};
 use descriptors::Descriptors;
-use inode::{Inode, InodeId};
+use inode::Inode;
 use mounts::{Handles, Mounts};
 use resolve::Location;
 use tree::Tree;
@@ -105,9 +108,19 @@ impl Files {
     /// What is behind a descriptor: for calls that only need to know that (`ioctl`, `fsync`, `poll`, `mmap`).
     ///
     /// # Errors
-    /// `EBADF`.
+    /// `EBADF`, also for what was opened with `O_PATH`.
     pub(crate) fn object(&self, descriptor: i32) -> Result<Object, Errno> {
-        Ok(self.descriptors.get(descriptor)?.object)
+        let description = self.descriptors.get(descriptor)?;
+        if description.status & O_PATH == 0 { Ok(description.object) } else { Err(Errno::BADF) }
+    }
+
+    /// Whether a descriptor is open for reading, and for writing.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub(crate) fn directions(&self, descriptor: i32) -> Result<[bool; 2], Errno> {
+        let description = self.descriptors.get(descriptor)?;
+        Ok([description.readable(), description.writable()])
     }
 
     /// `close`.

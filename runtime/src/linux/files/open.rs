@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::Files;
 use super::abi::{
     O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_KNOWN, O_LARGEFILE, O_NOFOLLOW, O_OPENING_ONLY, O_PATH,
-    O_SYNCHRONOUS, O_TMPFILE_BIT, O_TRUNC, O_WRONLY, R_OK, S_IALLUGO, W_OK,
+    O_PATH_FLAGS, O_SYNCHRONOUS, O_TMPFILE_BIT, O_TRUNC, O_WRONLY, R_OK, S_IALLUGO, W_OK,
 };
 use super::descriptors::Object;
 use super::host::{Handle, HostPlace, Opening};
@@ -28,7 +28,10 @@ struct Request {
 impl Request {
     fn new(flags: u32, permissions: u32) -> Result<Self, Errno> {
         let request = Self { flags: flags & O_KNOWN, permissions: permissions & S_IALLUGO };
-        if request.has(O_PATH) || request.has(O_CREAT) && request.has(O_DIRECTORY) {
+        if request.has(O_PATH) {
+            return Ok(Self { flags: request.flags & O_PATH_FLAGS, permissions: 0 });
+        }
+        if request.has(O_CREAT) && request.has(O_DIRECTORY) {
             return Err(Errno::INVAL);
         }
         if request.has(O_TMPFILE_BIT) {
@@ -58,17 +61,18 @@ impl Request {
 }
 
 impl Files {
-    /// `openat`. Flags that Linux does not know are ignored; `O_PATH` and `O_TMPFILE` are refused.
+    /// `openat`. Flags that Linux does not know are ignored; `O_TMPFILE` is refused.
     ///
     /// # Errors
-    /// `EINVAL` for `O_PATH`, for `O_CREAT` with `O_DIRECTORY` and for a malformed `O_TMPFILE`; `EOPNOTSUPP` for `O_TMPFILE`; `EMFILE`,
+    /// `EINVAL` for `O_CREAT` with `O_DIRECTORY` and for a malformed `O_TMPFILE`; `EOPNOTSUPP` for `O_TMPFILE`; `EMFILE`,
     /// `EBADF`, `ENOENT`, `EEXIST`, `EISDIR`, `ENOTDIR`, `ELOOP`, `EACCES`, `ENAMETOOLONG`, `ENOSPC`.
     pub(crate) fn open(&mut self, directory: i32, path: &[u8], flags: u32, mode: u32) -> Result<i32, Errno> {
         let request = Request::new(flags, mode & !self.umask)?;
         check_path(path)?;
         self.descriptors.lowest_free()?;
         let object = self.open_object(directory, path, request)?;
-        let status = request.flags & !O_OPENING_ONLY | O_LARGEFILE;
+        let large = if request.has(O_PATH) { 0 } else { O_LARGEFILE };
+        let status = request.flags & !O_OPENING_ONLY | large;
         self.descriptors.open(object, status, request.has(O_CLOEXEC))
     }
 
@@ -102,7 +106,12 @@ impl Files {
         if request.has(O_DIRECTORY) && !is_directory {
             return Err(Errno::NOTDIR);
         }
+        if request.has(O_PATH) {
+            return Ok(Object::Path(id));
+        }
         let object = match inode.node {
+            // No name leads to one.
+            Node::Pipe(_) => return Err(Errno::NXIO),
             Node::Symlink(_) => return Err(Errno::LOOP),
             Node::Directory(_) if request.access() & W_OK != 0 => return Err(Errno::ISDIR),
             Node::Directory(_) => Object::Directory(id),
@@ -127,6 +136,7 @@ fn open_host(place: &HostPlace, request: Request) -> Result<Handle, Errno> {
         read: request.access() & R_OK != 0,
         write: request.flags & O_ACCMODE != 0,
         truncate: request.has(O_TRUNC),
+        path: request.has(O_PATH),
         synchronous: request.flags & O_SYNCHRONOUS,
         permissions: request.permissions,
     };

@@ -9,7 +9,7 @@ use super::abi::{
     AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_REMOVEDIR, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
     MKDIR_BITS, PATH_BYTES, R_OK, W_OK, X_OK,
 };
-use super::descriptors::Object;
+use super::descriptors::{Description, Object};
 use super::inode::{InodeId, Node};
 use super::mounts::Mount;
 use super::resolve::{Found, Location, Resolved, Target};
@@ -22,16 +22,14 @@ impl Files {
     /// # Errors
     /// `EBADF`.
     pub(crate) fn stat(&self, descriptor: i32) -> Result<Stat, Errno> {
-        self.stat_of(self.object(descriptor)?)
+        self.stat_of(self.descriptors.get(descriptor)?.object)
     }
 
     fn stat_of(&self, object: Object) -> Result<Stat, Errno> {
         match object {
             Object::Stream(stream) => Ok(Stat::of_stream(stream)),
-            Object::File(inode) | Object::Directory(inode) | Object::Device(_, inode) => {
-                Stat::of_inode(&self.tree, inode)
-            }
             Object::Host(handle) => self.handles.get(handle)?.stat(),
+            _ => Stat::of_inode(&self.tree, object.inode().ok_or(Errno::BADF)?),
         }
     }
 
@@ -42,6 +40,7 @@ impl Files {
     pub(crate) fn sync(&self, descriptor: i32, data_only: bool) -> Result<(), Errno> {
         match self.object(descriptor)? {
             Object::Host(handle) => self.handles.get(handle)?.sync(data_only),
+            Object::Stream(_) | Object::Pipe(_) => Err(Errno::INVAL),
             _ => Ok(()),
         }
     }
@@ -82,10 +81,15 @@ impl Files {
     /// # Errors
     /// `EINVAL` if it is no symlink; what a walk gives; `EBADF`.
     pub(crate) fn readlink_at(&self, directory: i32, path: &[u8]) -> Result<Cow<'_, [u8]>, Errno> {
-        match self.find(directory, path, FinalLink::Stop)? {
+        let found = match self.descriptors.get(directory) {
+            // A symlink that was opened itself.
+            Ok(Description { object: Object::Path(inode), .. }) if path.is_empty() => Found::Inode(*inode),
+            _ => self.find(directory, path, FinalLink::Stop)?,
+        };
+        match found {
             Found::Inode(inode) => match &self.tree.inode(inode)?.node {
                 Node::Symlink(target) => Ok(Cow::Borrowed(target)),
-                _ => Err(Errno::INVAL),
+                _ => Err(if path.is_empty() { Errno::NOENT } else { Errno::INVAL }),
             },
             Found::Host(place) => place.readlink().map(Cow::Owned),
         }
@@ -168,8 +172,8 @@ impl Files {
     /// # Errors
     /// `EBADF`, `ENOTDIR`, `EACCES` if it may not be searched.
     pub(crate) fn fchdir(&mut self, descriptor: i32) -> Result<(), Errno> {
-        match self.object(descriptor)? {
-            Object::Directory(inode) => self.enter(inode),
+        match self.descriptors.get(descriptor)?.object {
+            Object::Directory(inode) | Object::Path(inode) => self.enter(inode),
             Object::Host(handle) if self.handles.get(handle)?.is_directory() => {
                 self.move_to(Location::Host(handle));
                 Ok(())

@@ -52,8 +52,9 @@ impl Files {
         match directory {
             _ if path.starts_with(b"/") => Ok(Location::Tree(InodeId::ROOT)),
             AT_FDCWD => Ok(self.current),
-            _ => match self.object(directory)? {
+            _ => match self.descriptors.get(directory)?.object {
                 Object::Directory(inode) => Ok(Location::Tree(inode)),
+                Object::Path(inode) if self.tree.directory(inode).is_ok() => Ok(Location::Tree(inode)),
                 Object::Host(handle) if self.handles.get(handle)?.is_directory() => Ok(Location::Host(handle)),
                 _ => Err(Errno::NOTDIR),
             },
@@ -122,7 +123,10 @@ impl Files {
     /// As [`find`](Self::find).
     pub(super) fn target(&self, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
         if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            let object = if directory == AT_FDCWD { self.current.object() } else { self.object(directory)? };
+            let object = match directory {
+                AT_FDCWD => self.current.object(),
+                _ => self.descriptors.get(directory)?.object,
+            };
             return Ok(Target::Open(object));
         }
         let final_link = if flags & AT_SYMLINK_NOFOLLOW == 0 { FinalLink::Follow } else { FinalLink::Stop };

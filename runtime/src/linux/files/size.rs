@@ -46,7 +46,8 @@ impl Files {
             return Err(Errno::BADF);
         }
         let inode = match object {
-            Object::Stream(_) => return Err(Errno::SPIPE),
+            Object::Path(_) => return Err(Errno::BADF),
+            Object::Stream(_) | Object::Pipe(_) => return Err(Errno::SPIPE),
             Object::Directory(_) => return Err(Errno::ISDIR),
             Object::Device(..) => return Err(Errno::NODEV),
             Object::Host(handle) if mode == 0 => return self.handles.get(handle)?.allocate(offset, length),

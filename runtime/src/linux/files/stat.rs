@@ -91,6 +91,7 @@ impl Stat {
             // Never asked for: what is seen is the host's directory.
             Node::Mount(_) => {}
             Node::Device(device) => stat.rdev = device.number(),
+            Node::Pipe(_) => stat.nlink = 1,
         }
         Ok(stat)
     }

@@ -16,6 +16,7 @@ mod native;
 mod opening;
 mod operations;
 mod paths;
+mod pipes;
 mod quota;
 mod state;
 mod times;
@@ -46,7 +47,7 @@ impl Files {
     fn write_all(&mut self, descriptor: i32, bytes: &[u8]) -> Result<usize, Errno> {
         match self.write(descriptor)? {
             Sink::File(mut sink) => sink.write(bytes),
-            Sink::Discard | Sink::Stream(_) => Ok(bytes.len()),
+            Sink::Discard | Sink::Stream(_) | Sink::Pipe(_) => Ok(bytes.len()),
         }
     }
 
@@ -54,7 +55,7 @@ impl Files {
     fn write_all_at(&mut self, descriptor: i32, offset: i64, bytes: &[u8]) -> Result<usize, Errno> {
         match self.write_at(descriptor, offset)? {
             Sink::File(mut sink) => sink.write(bytes),
-            Sink::Discard | Sink::Stream(_) => Ok(bytes.len()),
+            Sink::Discard | Sink::Stream(_) | Sink::Pipe(_) => Ok(bytes.len()),
         }
     }
 
@@ -100,6 +101,6 @@ pub(in crate::linux::files) fn bytes_of(source: Source<'_>) -> Vec<u8> {
             bytes.truncate(count);
             bytes
         }
-        Source::End | Source::Stream(_) => Vec::new(),
+        Source::End | Source::Stream(_) | Source::Pipe(_) => Vec::new(),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Source<'a> {
     Bytes(&'a [u8]),
     /// A stream of the embedder's.
     Stream(Stream),
+    /// A pipe.
+    Pipe(InodeId),
     /// So many zeros.
     Zeros(usize),
     /// So many random bytes.
@@ -41,6 +43,8 @@ pub(crate) enum Source<'a> {
 pub(crate) enum Sink<'a> {
     /// A stream of the embedder's.
     Stream(Stream),
+    /// A pipe.
+    Pipe(InodeId),
     /// Nowhere: all of them are written, unread.
     Discard,
     /// A file.
@@ -160,11 +164,15 @@ impl Files {
     /// the file.
     pub(crate) fn lseek(&mut self, descriptor: i32, offset: i64, whence: u32) -> Result<i64, Errno> {
         let description = self.descriptors.get_mut(descriptor)?;
+        if matches!(description.object, Object::Path(_)) {
+            return Err(Errno::BADF);
+        }
         if whence > SEEK_HOLE {
             return Err(Errno::INVAL);
         }
         let size = match description.object {
-            Object::Stream(_) => return Err(Errno::SPIPE),
+            Object::Path(_) => return Err(Errno::BADF),
+            Object::Stream(_) | Object::Pipe(_) => return Err(Errno::SPIPE),
             Object::Device(..) => return Ok(0),
             Object::Directory(_) if whence > SEEK_CUR => return Err(Errno::INVAL),
             Object::Directory(_) => 0,
@@ -198,6 +206,7 @@ impl Files {
         match description.object {
             Object::File(inode) if description.writable() => self.tree_mut().truncate(inode, length),
             Object::Host(handle) if description.writable() => self.handles.get(handle)?.truncate(length),
+            Object::Path(_) => Err(Errno::BADF),
             _ => Err(Errno::INVAL),
         }
     }
@@ -212,6 +221,8 @@ impl Files {
             Object::Directory(_) => return Err(Errno::ISDIR),
             Object::Stream(stream) => Source::Stream(stream),
             Object::Host(handle) if self.handles.get(handle)?.is_directory() => return Err(Errno::ISDIR),
+            Object::Pipe(pipe) => Source::Pipe(pipe),
+            Object::Path(_) => return Err(Errno::BADF),
             _ if limit == 0 => Source::End,
             Object::Device(Device::Null, _) => Source::End,
             Object::Device(Device::Zero, _) => Source::Zeros(limit),
@@ -235,8 +246,9 @@ impl Files {
         }
         let file = match description.object {
             Object::Stream(stream) => return Ok(Sink::Stream(stream)),
+            Object::Pipe(pipe) => return Ok(Sink::Pipe(pipe)),
             Object::Device(..) => return Ok(Sink::Discard),
-            Object::Directory(_) => return Err(Errno::BADF),
+            Object::Directory(_) | Object::Path(_) => return Err(Errno::BADF),
             Object::File(inode) => File::Tree(&mut self.tree, inode),
             Object::Host(handle) => File::Host(self.handles.get(handle)?),
         };
@@ -251,7 +263,7 @@ impl Files {
 
 fn refuse_stream(description: &Description) -> Result<(), Errno> {
     match description.object {
-        Object::Stream(_) => Err(Errno::SPIPE),
+        Object::Stream(_) | Object::Pipe(_) => Err(Errno::SPIPE),
         _ => Ok(()),
     }
 }

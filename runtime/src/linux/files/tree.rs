@@ -119,7 +119,7 @@ impl Tree {
         match &self.inode(id)?.node {
             Node::File(contents) => Ok(contents),
             Node::Directory(_) | Node::Mount(_) => Err(Errno::ISDIR),
-            Node::Symlink(_) | Node::Device(_) => Err(Errno::INVAL),
+            Node::Symlink(_) | Node::Device(_) | Node::Pipe(_) => Err(Errno::INVAL),
         }
     }
 
@@ -163,6 +163,23 @@ impl Tree {
         if let Some(inode) = self.inodes.get_mut(&id) {
             inode.node = Node::Mount(mount);
         }
+    }
+
+    /// Makes a pipe, which has no name: the caller opens it, or [discards](Self::discard) it.
+    ///
+    /// # Errors
+    /// `ENFILE` if the quota cannot bear it.
+    pub(crate) fn create_pipe(&mut self) -> Result<InodeId, Errno> {
+        let node = Node::Pipe(Arc::default());
+        let cost = node.bytes();
+        if cost > self.left().bytes || self.left().inodes == 0 {
+            return Err(Errno::NFILE);
+        }
+        let inode = self.next_inode;
+        self.next_inode = inode.next().ok_or(Errno::NFILE)?;
+        self.inodes.insert(inode, Inode { node, permissions: 0o600, names: 0, times: Times::all(self.now) });
+        self.bytes = self.bytes.saturating_add(cost);
+        Ok(inode)
     }
 
     /// Takes the name `name` out of `parent` and gives its bytes back. What it led to is cut off now unless it has other names, and the
@@ -305,6 +322,11 @@ impl Tree {
         let contents = resize_to(contents, len)?;
         self.bytes = self.bytes.saturating_sub(old).saturating_add(len);
         Ok(contents)
+    }
+
+    /// What an inode is, to be changed in what leaves the account alone.
+    pub(crate) fn node_mut(&mut self, id: InodeId) -> Result<&mut Node, Errno> {
+        self.inodes.get_mut(&id).map(|inode| &mut inode.node).ok_or(Errno::STALE)
     }
 
     /// Everything in it was made now.

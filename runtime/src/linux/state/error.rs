@@ -122,6 +122,22 @@ pub enum StateError {
         /// The target's length.
         length: usize,
     },
+    /// A pipe holds more than fits into one.
+    #[error("pipe {inode} holds {length} bytes; 65536 fit into a pipe")]
+    PipeBytes {
+        /// The pipe.
+        inode: u64,
+        /// What is in it.
+        length: usize,
+    },
+    /// A name leads to a pipe, which none does.
+    #[error("directory {directory} names inode {inode}, which is a pipe and has no name")]
+    PipeName {
+        /// The directory.
+        directory: u64,
+        /// What it names.
+        inode: u64,
+    },
     /// A name is not one that a file can have.
     #[error("directory {directory} holds the name {name:?}, which no file can have")]
     FileName {

@@ -534,3 +534,32 @@ fn a_vectored_read_of_stdin_stops_where_a_range_stops_being_writable() {
     assert_eq!(rig.word(end - 8) >> 48, u64::from(u16::from_le_bytes(*b"ab")));
     assert_eq!(rig.word(DATA + 64), 0);
 }
+
+#[test]
+fn waiting_for_a_pipe_that_only_the_program_itself_could_serve_is_a_deadlock_and_not_a_wait() {
+    const PIPE2: u64 = 293;
+    const NONBLOCK: u64 = 0o4000;
+    let with_pipe = |flags| {
+        let mut rig = rig();
+        assert_eq!(rig.call(PIPE2, &[DATA, flags]), 0);
+        assert_eq!(rig.word(DATA), 3 | 4 << 32);
+        rig
+    };
+    let (read, write, close) = (0, 1, 3);
+    assert_eq!(with_pipe(0).ends(read, &[3, DATA, 1]), End::Deadlock);
+    assert_eq!(with_pipe(NONBLOCK).call(read, &[3, DATA, 1]), failed(Errno::AGAIN));
+    let mut rig = with_pipe(0);
+    let half = memory::STACK_BYTES / 2;
+    // As much as fits, from pages that come with being touched.
+    assert_eq!(rig.call(write, &[4, memory::STACK_TOP - half, 65_536]), 65_536);
+    assert_eq!(rig.ends(write, &[4, DATA, 1]), End::Deadlock);
+    rig.put_words(DATA, &[4 | 4 << 32]);
+    assert_eq!(rig.ends(POLL, &[DATA, 1, u64::MAX]), End::Deadlock);
+    assert_eq!(rig.call(read, &[3, DATA, 100]), 100);
+    // A short write comes in whole or not at all.
+    assert_eq!(rig.ends(write, &[4, DATA, 101]), End::Deadlock);
+    assert_eq!(rig.call(write, &[4, DATA, 100]), 100);
+    assert_eq!(rig.call(close, &[4]), 0);
+    assert_eq!(rig.call(read, &[3, memory::STACK_TOP - half, 100_000]), 65_536);
+    assert_eq!(rig.call(read, &[3, DATA, 1]), 0, "nobody writes any more");
+}

@@ -32,9 +32,10 @@ impl Random {
 }
 
 /// Numbers worth more than their share: memory, signals, descriptors.
-const FAVOURITES: [u64; 36] = [
-    9, 9, 9, 10, 10, 11, 11, 12, 12, 25, 25, 25, 28, 13, 14, 15, 15, 127, 130, 131, 200, 234, 0, 1, 7, 19, 20, 35, 202,
-    217, 257, 271, 295, 296, 318, 158,
+const FAVOURITES: [u64; 58] = [
+    16, 22, 40, 72, 76, 82, 83, 86, 88, 90, 92, 132, 137, 264, 265, 280, 285, 293, 316, 326, 332, 436, 9, 9, 9, 10, 10,
+    11, 11, 12, 12, 25, 25, 25, 28, 13, 14, 15, 15, 127, 130, 131, 200, 234, 0, 1, 7, 19, 20, 35, 202, 217, 257, 271,
+    295, 296, 318, 158,
 ];
 const FLAGS: [u64; 12] =
     [0x22, 0x22, 0x32, 0x4022, 0x4032, 0x10_0022, 0x21, 0x10_4022, 0x4_0022, 0x2, 0x32 | 0x10_0000, 0x23];
@@ -97,7 +98,10 @@ fn argument(random: &mut Random, rig: &Rig) -> u64 {
 
 /// Fills the data pages with words that could be addresses, lengths, flags, paths.
 fn fill(random: &mut Random, rig: &mut Rig) {
-    let paths: [&[u8]; 5] = [
+    let paths: [&[u8]; 8] = [
+        b"/tmp\0\0\0\0/tmp/d\0\0",
+        b"/proc/self/fd\0\0\0",
+        b"/dev/fd/3\0\0\0\0\0\0\0",
         b"/tmp/file\0\0\0\0\0\0\0",
         b"/dev/zero\0\0\0\0\0\0\0",
         b"/proc/self/maps\0",

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{Description, DescriptionId, Descriptors, Object, Slot, Stream};
 use crate::linux::files::abi::{
-    O_ACCMODE, O_APPEND, O_DIRECTORY, O_KNOWN, O_LARGEFILE, O_NONBLOCK, O_OPENING_ONLY, O_PATH, O_TMPFILE_BIT, O_WRONLY,
+    O_ACCMODE, O_APPEND, O_DIRECTORY, O_KNOWN, O_LARGEFILE, O_NOFOLLOW, O_NONBLOCK, O_OPENING_ONLY, O_PATH,
+    O_TMPFILE_BIT, O_WRONLY,
 };
 use crate::linux::files::inode::{InodeId, Node};
 use crate::linux::files::tree::Tree;
@@ -101,7 +102,11 @@ impl Description {
             Object::Stream(Stream::Stdin) => writer.u8(0),
             Object::Stream(Stream::Stdout) => writer.u8(1),
             Object::Stream(Stream::Stderr) => writer.u8(2),
-            Object::File(inode) | Object::Directory(inode) | Object::Device(_, inode) => {
+            Object::File(inode)
+            | Object::Directory(inode)
+            | Object::Device(_, inode)
+            | Object::Pipe(inode)
+            | Object::Path(inode) => {
                 writer.u8(INODE);
                 writer.u64(inode.number());
             }
@@ -112,21 +117,22 @@ impl Description {
     }
 
     fn decode(reader: &mut Reader<'_>, tree: &Tree, descriptor: u32) -> Result<Self, StateError> {
-        let object = match reader.u8_up_to("kind of what is open", INODE)? {
-            0 => Object::Stream(Stream::Stdin),
-            1 => Object::Stream(Stream::Stdout),
-            2 => Object::Stream(Stream::Stderr),
-            _ => {
-                let id = InodeId::read(reader, "open inode")?;
-                open(tree, id).ok_or(StateError::OpenInode { descriptor, inode: id.number() })?
-            }
+        let (stream, inode) = match reader.u8_up_to("kind of what is open", INODE)? {
+            0 => (Stream::Stdin, None),
+            1 => (Stream::Stdout, None),
+            2 => (Stream::Stderr, None),
+            _ => (Stream::Stdin, Some(InodeId::read(reader, "open inode")?)),
         };
         let status = reader.u32("status of what is open")?;
+        let object = match inode {
+            None => Object::Stream(stream),
+            Some(id) => open(tree, id, status).ok_or(StateError::OpenInode { descriptor, inode: id.number() })?,
+        };
         if !can_have(object, status) {
             return Err(StateError::Status { descriptor, status });
         }
         let offset = reader.u64_up_to("offset of what is open", i64::MAX.unsigned_abs())?;
-        if offset != 0 && matches!(object, Object::Stream(_) | Object::Device(..)) {
+        if offset != 0 && !matches!(object, Object::File(_) | Object::Directory(_)) {
             return Err(StateError::Offset { descriptor, offset });
         }
         Ok(Self { object, status, offset })
@@ -134,8 +140,10 @@ impl Description {
 }
 
 /// What opening this inode gives.
-fn open(tree: &Tree, id: InodeId) -> Option<Object> {
+fn open(tree: &Tree, id: InodeId, status: u32) -> Option<Object> {
     match tree.inode(id).ok()?.node {
+        Node::Pipe(_) => Some(Object::Pipe(id)),
+        _ if status & O_PATH != 0 => Some(Object::Path(id)),
         Node::File(_) => Some(Object::File(id)),
         Node::Directory(_) => Some(Object::Directory(id)),
         Node::Device(device) => Some(Object::Device(device, id)),
@@ -151,6 +159,8 @@ fn can_have(object: Object, status: u32) -> bool {
         Object::Stream(Stream::Stdin) => status & !(O_APPEND | O_NONBLOCK) == 0,
         Object::Stream(_) => status & !(O_APPEND | O_NONBLOCK) == O_WRONLY,
         Object::Directory(_) => opened && status & O_ACCMODE == 0,
+        Object::Pipe(_) => status & !(O_APPEND | O_NONBLOCK | O_WRONLY) == 0,
+        Object::Path(_) => status & !(O_DIRECTORY | O_NOFOLLOW) == O_PATH,
         Object::File(_) | Object::Device(..) | Object::Host(_) => opened && status & O_DIRECTORY == 0,
     }
 }

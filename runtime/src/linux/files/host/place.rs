@@ -47,6 +47,8 @@ pub(crate) struct Opening {
     pub(crate) read: bool,
     pub(crate) write: bool,
     pub(crate) truncate: bool,
+    /// `O_PATH`: a place and no access.
+    pub(crate) path: bool,
     /// `O_SYNC` or `O_DSYNC`.
     pub(crate) synchronous: u32,
     pub(crate) permissions: u32,
@@ -309,6 +311,9 @@ impl Opening {
             (false, true) => OFlags::WRONLY,
             (true, true) => OFlags::RDWR,
         };
+        if self.path {
+            return OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        }
         // A FIFO that took the file's place meanwhile must not make anybody wait.
         access
             | OFlags::from_bits_truncate(self.synchronous)

@@ -35,7 +35,6 @@ pub(super) const CHOICE: Choice = Choice {
         O_DIRECTORY,
         O_DIRECTORY | O_RDWR,
         O_CREAT | O_DIRECTORY,
-        O_PATH,
     ],
     modes: &[0o777, 0o777, 0o700, 0o700, 0o600, 0o500, 0o400, 0o300, 0],
     offsets: &[0, 1, 3, 5, 9, 14, 30, 100, 159, 160, 161, 1 << 40, i64::MAX - 5, i64::MAX, -1, -7, i64::MIN],

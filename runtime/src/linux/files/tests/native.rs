@@ -40,6 +40,9 @@ const CHOICE: Choice = Choice {
         O_DIRECTORY | O_NOFOLLOW,
         O_NOFOLLOW,
         O_RDWR | O_NOFOLLOW | O_TRUNC | O_NONBLOCK,
+        O_PATH,
+        O_PATH | O_NOFOLLOW | O_RDWR,
+        O_PATH | O_DIRECTORY,
     ],
     modes: &[0o700],
     offsets: &[0, 1, 5, 30, 100, -1, -7, i64::MIN],
@@ -276,6 +279,8 @@ fn is_asked(operation: &Operation, files: &Files) -> bool {
         Fcntl(_, command, _) => matches!(*command, F_GETFL | F_SETFL),
         // Answered by the C library's substitute.
         Chmod { flags, .. } => *flags != AT_SYMLINK_NOFOLLOW,
+        // The listing is asked for through another descriptor.
+        List(fd) => files.object(*fd).is_ok(),
         Seek(fd, ..) => !matches!(files.object(*fd), Ok(Object::Directory(_))),
         _ => true,
     }

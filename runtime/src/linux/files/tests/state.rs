@@ -51,6 +51,11 @@ fn unusual() -> Files {
     files.close(1).unwrap();
     files.unlink_at(AT_FDCWD, b"f", 0).unwrap();
     files.unlink_at(AT_FDCWD, b"/dev/urandom", 0).unwrap();
+    assert_eq!(files.pipe(O_NONBLOCK), Ok([1, 6]));
+    let Ok(Object::Pipe(pipe)) = files.object(1) else { panic!("{:?}", files.object(1)) };
+    files.pipe_append(pipe, b"in the pipe").unwrap();
+    assert_eq!(files.open_here("lf", O_PATH | O_NOFOLLOW), Ok(7));
+    files.unlink_at(AT_FDCWD, b"lf", 0).unwrap();
     files.chdir(b"p/q/r").unwrap();
     for path in ["/tmp/p/q/r", "/tmp/p/q", "/tmp/p"] {
         files.unlink_at(AT_FDCWD, path.as_bytes(), AT_REMOVEDIR).unwrap();
@@ -73,6 +78,17 @@ fn an_unlinked_file_stays_open_with_its_contents_offset_and_flags() {
     assert_eq!(files.read_some(3, 9), Ok(b"llo".to_vec()));
     assert_eq!(files.fcntl(3, F_GETFL, 0), Ok((O_RDWR | O_APPEND | O_LARGEFILE).cast_signed()));
     assert_eq!((files.fcntl(3, F_GETFD, 0), files.fcntl(20, F_GETFD, 0)), (Ok(1), Ok(0)));
+}
+
+#[test]
+fn a_pipe_keeps_what_is_in_it_and_a_place_that_lost_its_name_is_the_same() {
+    let mut files = again(&unusual());
+    let Ok(Object::Pipe(pipe)) = files.object(6) else { panic!("{:?}", files.object(6)) };
+    files.pipe_append(pipe, b" and more").unwrap();
+    assert_eq!(files.pipe_peek(pipe, 99), Ok(b"in the pipe and more".to_vec()));
+    assert_eq!(*files.readlink_at(7, b"").unwrap(), *b"f");
+    files.close(1).unwrap();
+    assert!(!files.pipe_state(pipe).unwrap().has_readers);
 }
 
 #[test]
@@ -158,8 +174,8 @@ fn what_needs_more_than_the_loader_grants_is_told_with_both_numbers() {
 #[test]
 fn the_limits_that_apply_afterwards_are_the_loaders() {
     let bytes = written(&unusual());
-    let mut files = read(&bytes, Quota { bytes: 4096, inodes: 32 }, 21).unwrap();
-    assert_eq!(files.tree.quota(), Quota { bytes: 4096, inodes: 32 });
+    let mut files = read(&bytes, Quota { bytes: 70_000, inodes: 32 }, 21).unwrap();
+    assert_eq!(files.tree.quota(), Quota { bytes: 70_000, inodes: 32 });
     assert_eq!(files.dup2(3, 21), Err(Errno::BADF));
     assert_eq!(files.fcntl(3, F_DUPFD, 20), Err(Errno::MFILE));
 }

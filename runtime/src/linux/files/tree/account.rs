@@ -1,6 +1,7 @@
 //! The account of a tree, counted anew: what the tests hold [`Tree`]'s running one against.
 
 use super::*;
+use crate::linux::files::pipes::PIPE_CAPACITY;
 
 impl Tree {
     /// Counts everything anew and compares it with the account; `held` says what else keeps an inode alive.
@@ -62,6 +63,7 @@ impl Tree {
             match &inode.node {
                 Node::Directory(directory) => self.assert_directory(id, directory),
                 Node::Symlink(target) => assert!((1..4096).contains(&target.len()) && !target.contains(&0)),
+                Node::Pipe(bytes) => assert!(bytes.len() <= PIPE_CAPACITY && !inode.linked()),
                 Node::File(_) | Node::Device(_) | Node::Mount(_) => {}
             }
         }

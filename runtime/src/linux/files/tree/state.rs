@@ -3,13 +3,14 @@
 //! Which inodes have names, and how many, is not in the file but found out by walking from the root. That is also what rules out circles: a
 //! directory is reached once or the file is refused, and what is not reached must be held by something that is open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::{Inode, InodeId, Node, Quota, Tree};
 use crate::linux::files::abi::{PATH_BYTES, S_IALLUGO};
 use crate::linux::files::directory::Directory;
 use crate::linux::files::inode::Device;
+use crate::linux::files::pipes::PIPE_CAPACITY;
 use crate::linux::files::times::Times;
 use crate::linux::state::StateError;
 use crate::wire::{Reader, WireError, Writer};
@@ -18,8 +19,9 @@ const FILE: u8 = 0;
 const DIRECTORY: u8 = 1;
 const SYMLINK: u8 = 2;
 const DEVICE: u8 = 3;
+const PIPE: u8 = 4;
 /// A directory of the host's cannot be in a file: who reads one refuses it.
-const MOUNT: u8 = 4;
+const MOUNT: u8 = 5;
 
 /// Number, kind, permissions, three times, and a device's one byte.
 const INODE_BYTES: u64 = 50;
@@ -36,6 +38,7 @@ impl Tree {
                 Node::Directory(_) => DIRECTORY,
                 Node::Symlink(_) => SYMLINK,
                 Node::Device(_) => DEVICE,
+                Node::Pipe(_) => PIPE,
                 Node::Mount(_) => MOUNT,
             });
             writer.u32(inode.permissions);
@@ -44,6 +47,10 @@ impl Tree {
                 Node::File(contents) => writer.bytes(contents),
                 Node::Directory(directory) => directory.encode(writer),
                 Node::Symlink(target) => writer.bytes(target),
+                Node::Pipe(bytes) => {
+                    let (first, second) = bytes.as_slices();
+                    writer.bytes(&[first, second].concat());
+                }
                 Node::Device(device) => writer.u8(match device {
                     Device::Null => 0,
                     Device::Zero => 1,
@@ -112,6 +119,9 @@ impl Tree {
                 found.names += 1;
                 if found.names > 1 {
                     self.more_names += 1;
+                }
+                if let Node::Pipe(_) = &found.node {
+                    return Err(StateError::PipeName { directory, inode });
                 }
                 if let Node::Directory(names) = &found.node {
                     if found.names > 1 {
@@ -182,13 +192,14 @@ impl Tree {
 
 /// An inode that nothing is known to lead to yet.
 fn decode_inode(reader: &mut Reader<'_>, id: InodeId) -> Result<Inode, StateError> {
-    let kind = reader.u8_up_to("kind of an inode", DEVICE)?;
+    let kind = reader.u8_up_to("kind of an inode", PIPE)?;
     let permissions = reader.u32_up_to("permissions of an inode", S_IALLUGO)?;
     let times = Times::decode(reader)?;
     let node = match kind {
         FILE => Node::File(Arc::new(reader.bytes("contents of a file")?.to_vec())),
         DIRECTORY => Node::Directory(Arc::new(Directory::decode(reader, id)?)),
         SYMLINK => Node::Symlink(target(reader, id)?.into()),
+        PIPE => Node::Pipe(pipe(reader, id)?.into()),
         _ => Node::Device(device(reader)?),
     };
     Ok(Inode { node, permissions, names: 0, times })
@@ -201,6 +212,14 @@ fn target<'a>(reader: &mut Reader<'a>, id: InodeId) -> Result<&'a [u8], StateErr
     } else {
         Err(StateError::Target { inode: id.number(), length: target.len() })
     }
+}
+
+fn pipe(reader: &mut Reader<'_>, id: InodeId) -> Result<VecDeque<u8>, StateError> {
+    let bytes = reader.bytes("bytes in a pipe")?;
+    if bytes.len() > PIPE_CAPACITY {
+        return Err(StateError::PipeBytes { inode: id.number(), length: bytes.len() });
+    }
+    Ok(bytes.iter().copied().collect())
 }
 
 fn device(reader: &mut Reader<'_>) -> Result<Device, WireError> {

@@ -9,7 +9,7 @@ use super::{Kind, LIMIT, Model, On, Open, QUOTA, Spot};
 impl Model {
     fn open_at(&mut self, at: i32, path: &[u8], flags: u32, mode: u32) -> Result<i32, Errno> {
         let has = |flag| flags & flag != 0;
-        if has(O_PATH) || has(O_CREAT) && has(O_DIRECTORY) {
+        if has(O_CREAT) && has(O_DIRECTORY) {
             return Err(Errno::INVAL);
         }
         if path.is_empty() {

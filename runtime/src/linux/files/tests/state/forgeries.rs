@@ -29,6 +29,7 @@ enum Node {
     Directory { parent: u64, next_position: u64, names: Vec<(u64, u64, Vec<u8>)> },
     Symlink(Vec<u8>),
     Device(u8),
+    Pipe(Vec<u8>),
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +108,7 @@ impl Forged {
                 Node::Directory { .. } => 1,
                 Node::Symlink(_) => 2,
                 Node::Device(_) => 3,
+                Node::Pipe(_) => 4,
             });
             bytes.extend(permissions.to_le_bytes());
             bytes.extend([0; 8]);
@@ -128,6 +130,11 @@ impl Forged {
                 }
                 Node::Symlink(target) => string(&mut bytes, target),
                 Node::Device(device) => bytes.push(*device),
+                Node::Pipe(held) => {
+                    byte_count += 65_536;
+                    bytes.extend((held.len() as u64).to_le_bytes());
+                    bytes.extend(held);
+                }
             }
         }
         let mut all = self.umask.to_le_bytes().to_vec();
@@ -297,6 +304,32 @@ fn a_file_may_have_more_names_and_each_is_one_more_inode_of_the_quota() {
     files.unlink_at(AT_FDCWD, b"/second", 0).unwrap();
     assert_eq!((files.stat(3).unwrap().nlink, files.tree.left().inodes), (2, 1));
     files.assert_sound();
+}
+
+#[test]
+fn a_pipe_has_no_name_fits_and_is_open_as_a_pipe_is() {
+    let with = |held: usize, status, named: bool| {
+        let mut file = forged();
+        let node = Node::Pipe(vec![7; held]);
+        file.inodes.insert(5, Inode { id: 6, permissions: 0o600, nanos: 0, node });
+        *file.description(1) = Description { object: 3, inode: 6, status, offset: 0 };
+        if named {
+            file.names(ROOT).push((6, 6, b"fifo".to_vec()));
+        }
+        read(&file.written(), Quota { bytes: 1 << 20, inodes: 9 }, 8)
+    };
+    let files = with(65_536, O_NONBLOCK, false).unwrap();
+    let Ok(Object::Pipe(pipe)) = files.object(4) else { panic!("{:?}", files.object(4)) };
+    assert_eq!(files.pipe_peek(pipe, 99_999), Ok(vec![7; 65_536]));
+    assert_eq!(with(65_537, 0, false).unwrap_err(), StateError::PipeBytes { inode: 6, length: 65_537 });
+    assert_eq!(with(1, 0, true).unwrap_err(), StateError::PipeName { directory: 1, inode: 6 });
+    for status in [O_RDWR, O_LARGEFILE, O_PATH, O_DIRECTORY] {
+        assert_eq!(with(1, status, false).unwrap_err(), StateError::Status { descriptor: 3, status });
+    }
+    let mut leaked = forged();
+    leaked.inodes.insert(5, Inode { id: 6, permissions: 0o600, nanos: 0, node: Node::Pipe(Vec::new()) });
+    let leaked = read(&leaked.written(), Quota { bytes: 1 << 20, inodes: 9 }, 8);
+    assert_eq!(leaked.unwrap_err(), StateError::Leaked { inode: 6 });
 }
 
 #[test]
