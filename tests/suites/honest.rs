@@ -104,6 +104,7 @@ the_same_inside_as_outside! {
     files_are_made_read_and_sought_as_linux_does: "files" plain();
     names_attributes_and_room_of_files_are_as_on_linux: "names" plain();
     pipes_within_a_process_are_as_on_linux: "pipes" plain();
+    a_process_finds_itself_in_proc: "proc" plain();
     descriptors_are_copied_and_polled_as_linux_does: "descriptors" [Case::default().stdin("data\n")];
     signals_that_a_program_sends_to_itself_arrive_as_on_linux: "signals" plain();
     a_fault_that_a_handler_mends_is_retried_with_every_register_intact: "faults" plain();

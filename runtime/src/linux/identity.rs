@@ -33,8 +33,10 @@ const RLIMIT_AS: u64 = 9;
 const RLIMITS: u64 = 16;
 const RLIM_INFINITY: u64 = u64::MAX;
 
+/// What kernel it says that it is.
+pub(super) const RELEASE: &str = "6.1.0";
 /// `struct new_utsname`: six fields of 65 bytes.
-const UTSNAME: [&str; 6] = ["Linux", "ampoule", "6.1.0", "#1 SMP Ampoule", "x86_64", "(none)"];
+const UTSNAME: [&str; 6] = ["Linux", "ampoule", RELEASE, "#1 SMP Ampoule", "x86_64", "(none)"];
 const UTSNAME_FIELD: usize = 65;
 
 impl Kernel<'_> {

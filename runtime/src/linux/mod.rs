@@ -34,6 +34,7 @@ mod names;
 mod naming;
 mod paths;
 mod pipes;
+mod proc;
 pub(crate) mod random;
 pub(crate) mod reply;
 mod sigframe;

@@ -5,7 +5,9 @@ use rustix::io::Errno;
 use super::Kernel;
 use super::descriptor;
 use super::files::Stat;
+use super::files::abi::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 use super::locks::is_lock;
+use super::proc::named_descriptor;
 use super::reply::{Refusal, Reply};
 
 /// limits.h `PATH_MAX`, without the NUL.
@@ -14,8 +16,6 @@ const PATH_BYTES: usize = 4095;
 const NAME_BYTES: usize = 255;
 /// `fcntl`: how much fits into a pipe.
 const F_GETPIPE_SZ: u32 = 1032;
-/// A path that shows what the personality knows at the time.
-const MAPS: &[u8] = b"/proc/self/maps";
 /// The program itself: it has a name but is not there as a file.
 const SELF: &[u8] = b"/proc/self/exe";
 
@@ -26,11 +26,10 @@ impl Kernel<'_> {
 
     pub(super) fn sys_openat(&mut self, directory: u64, path: u64, flags: u64, mode: u64) -> Reply {
         let path = self.path(path)?;
-        if path == MAPS {
-            // The only file that changes by itself: made anew whenever it is opened.
-            let maps = self.process.memory.maps();
-            self.process.files.insert(MAPS, maps, 0o444).map_err(|_| Errno::NOSPC)?;
+        if let Some(named) = named_descriptor(&path) {
+            return Ok(value(self.process.files.reopen(named, low(flags), low(mode))?));
         }
+        self.show(&path);
         let fd = self.process.files.open(descriptor(directory), &path, low(flags), low(mode))?;
         Ok(value(fd))
     }
@@ -52,7 +51,11 @@ impl Kernel<'_> {
 
     pub(super) fn sys_newfstatat(&mut self, directory: u64, path: u64, to: u64, flags: u64) -> Reply {
         let path = self.path(path)?;
-        let stat = self.process.files.stat_at(descriptor(directory), &path, low(flags))?;
+        self.show(&path);
+        let stat = match named_descriptor(&path) {
+            Some(named) if low(flags) & AT_SYMLINK_NOFOLLOW == 0 => self.process.files.stat(named)?,
+            _ => self.process.files.stat_at(descriptor(directory), &path, low(flags))?,
+        };
         self.write_stat(to, stat)
     }
 
@@ -63,7 +66,12 @@ impl Kernel<'_> {
         }
         let target = if path == SELF {
             self.process.executable.clone()
+        } else if let Some(named) =
+            named_descriptor(&path).filter(|_| path.starts_with(b"/proc") || path.starts_with(b"/dev/fd"))
+        {
+            self.process.files.link_to(named)?
         } else {
+            self.show(&path);
             self.process.files.readlink_at(descriptor(directory), &path)?.to_vec()
         };
         let count = usize::try_from(length).unwrap_or(usize::MAX).min(target.len());
@@ -73,6 +81,11 @@ impl Kernel<'_> {
 
     pub(super) fn sys_faccessat(&mut self, directory: u64, path: u64, mode: u64, flags: u64) -> Reply {
         let path = self.path(path)?;
+        self.show(&path);
+        if let Some(named) = named_descriptor(&path) {
+            self.process.files.access_at(named, b"", low(mode), low(flags) | AT_EMPTY_PATH)?;
+            return Ok(0);
+        }
         self.process.files.access_at(descriptor(directory), &path, low(mode), low(flags))?;
         Ok(0)
     }

@@ -24,6 +24,7 @@ pub(crate) mod host;
 mod inode;
 mod insert;
 mod links;
+mod links_to_open;
 mod listing;
 mod mounts;
 mod open;

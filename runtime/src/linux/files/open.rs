@@ -45,6 +45,12 @@ impl Request {
         self.flags & flag != 0
     }
 
+    /// What `F_GETFL` shows afterwards.
+    fn status(self) -> u32 {
+        let large = if self.has(O_PATH) { 0 } else { O_LARGEFILE };
+        self.flags & !O_OPENING_ONLY | large
+    }
+
     /// What the owner must be allowed: `O_TRUNC` needs writing, and the access mode 3 needs both.
     fn access(self) -> u32 {
         let access = match self.flags & O_ACCMODE {
@@ -71,9 +77,18 @@ impl Files {
         check_path(path)?;
         self.descriptors.lowest_free()?;
         let object = self.open_object(directory, path, request)?;
-        let large = if request.has(O_PATH) { 0 } else { O_LARGEFILE };
-        let status = request.flags & !O_OPENING_ONLY | large;
-        self.descriptors.open(object, status, request.has(O_CLOEXEC))
+        self.descriptors.open(object, request.status(), request.has(O_CLOEXEC))
+    }
+
+    /// Opens an inode that is open already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for what a walk gives.
+    pub(super) fn open_inode(&mut self, id: InodeId, flags: u32, mode: u32) -> Result<i32, Errno> {
+        let request = Request::new(flags, mode)?;
+        self.descriptors.lowest_free()?;
+        let object = self.open_existing(id, request)?;
+        self.descriptors.open(object, request.status(), request.has(O_CLOEXEC))
     }
 
     fn open_object(&mut self, directory: i32, path: &[u8], request: Request) -> Result<Object, Errno> {

@@ -11,7 +11,7 @@ use super::abi::{
 };
 use super::descriptors::{Description, Object};
 use super::inode::{InodeId, Node};
-use super::mounts::Mount;
+use super::mounts::{HandleId, Mount};
 use super::resolve::{Found, Location, Resolved, Target};
 use super::stat::Stat;
 use super::walk::{FinalLink, Last};
@@ -189,13 +189,19 @@ impl Files {
     pub(crate) fn getcwd(&self) -> Result<Vec<u8>, Errno> {
         let path = match self.current {
             Location::Tree(inode) => self.tree.path_of(inode)?,
-            Location::Host(handle) => {
-                let handle = self.handles.get(handle)?;
-                let Mount { parent, inode, .. } = *self.mounts.get(handle.mount())?;
-                [self.tree.path_of_child(parent, inode)?, handle.path()?].concat()
-            }
+            Location::Host(handle) => self.path_of_host(handle)?,
         };
         if path.len() > PATH_BYTES { Err(Errno::NAMETOOLONG) } else { Ok(path) }
+    }
+
+    /// The path of what is open in a directory of the host's.
+    ///
+    /// # Errors
+    /// `ENOENT` if it was removed, or moved to somewhere else.
+    pub(super) fn path_of_host(&self, handle: HandleId) -> Result<Vec<u8>, Errno> {
+        let handle = self.handles.get(handle)?;
+        let Mount { parent, inode, .. } = *self.mounts.get(handle.mount())?;
+        Ok([self.tree.path_of_child(parent, inode)?, handle.path()?].concat())
     }
 
     /// Whether names in this directory may be made and removed.

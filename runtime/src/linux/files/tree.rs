@@ -324,6 +324,12 @@ impl Tree {
         Ok(contents)
     }
 
+    /// The directory with a name of what is no directory, the one with the lowest number.
+    pub(crate) fn holder_of(&self, id: InodeId) -> Option<InodeId> {
+        let holds = |inode: &Inode| matches!(&inode.node, Node::Directory(names) if names.name_of(id).is_some());
+        self.inodes.iter().find(|(_, inode)| holds(inode)).map(|(holder, _)| *holder)
+    }
+
     /// What an inode is, to be changed in what leaves the account alone.
     pub(crate) fn node_mut(&mut self, id: InodeId) -> Result<&mut Node, Errno> {
         self.inodes.get_mut(&id).map(|inode| &mut inode.node).ok_or(Errno::STALE)

@@ -329,7 +329,7 @@ fn kind(stat: &HostStat) -> FileType {
 }
 
 impl Handle {
-    /// A directory's path beneath the top, which begins with a slash; empty for the top.
+    /// Its path beneath the top, which begins with a slash; empty for the top.
     ///
     /// # Errors
     /// As [`path_beneath`].
