@@ -53,7 +53,7 @@ impl Kernel<'_> {
         let path = self.path(path)?;
         self.show(&path);
         let stat = match named_descriptor(&path) {
-            Some(named) if low(flags) & AT_SYMLINK_NOFOLLOW == 0 => self.process.files.stat(named)?,
+            Some(named) if low(flags) & AT_SYMLINK_NOFOLLOW == 0 => self.process.files.stat(named).map_err(gone)?,
             _ => self.process.files.stat_at(descriptor(directory), &path, low(flags))?,
         };
         self.write_stat(to, stat)
@@ -83,7 +83,7 @@ impl Kernel<'_> {
         let path = self.path(path)?;
         self.show(&path);
         if let Some(named) = named_descriptor(&path) {
-            self.process.files.access_at(named, b"", low(mode), low(flags) | AT_EMPTY_PATH)?;
+            self.process.files.access_at(named, b"", low(mode), low(flags) | AT_EMPTY_PATH).map_err(gone)?;
             return Ok(0);
         }
         self.process.files.access_at(descriptor(directory), &path, low(mode), low(flags))?;
@@ -169,4 +169,9 @@ pub(super) fn low(register: u64) -> u32 {
 /// What a call that returns an `int` leaves in RAX.
 pub(super) fn value(result: i32) -> u64 {
     u64::try_from(result).unwrap_or(0)
+}
+
+/// A link to a descriptor that is not open is not there.
+fn gone(errno: Errno) -> Errno {
+    if errno == Errno::BADF { Errno::NOENT } else { errno }
 }
