@@ -33,7 +33,8 @@
 //! - [`End`], [`Trap`], [`Stats`]: how it ended, why, and what it cost.
 //! - [`Sandbox`], [`Func`], [`Imports`], [`Live`]: calling into a program that links the SDK.
 //! - [`Snapshot`], [`Pool`]: a running guest's state to go back to, and sandboxes that are ready in it.
-//! - [`HostProbe`]: what this host can do; [`set_max_idle_machines`]: how many virtual machines are kept for the next run.
+//! - [`HostProbe`]: what this host can do; [`set_max_idle_machines`]: how many virtual machines are kept for the next run;
+//!   [`set_memory_budget`]: how much memory all guests may have together.
 //!
 //! Types that cross a call derive `Serialize`, `Deserialize` and [`Schema`](derive@Schema). In a crate that host and guest share, derive
 //! `ampoule_guest::Schema`: it is the same trait.
@@ -81,7 +82,7 @@ pub use linux::state::StateError;
 pub use machine::boot::{Doorbell, Gate};
 pub use machine::floors::{Floor, Floors};
 pub use machine::probe::{HostProbe, ProbeStep};
-pub use machine::shells::{idle_machines, set_max_idle_machines};
+pub use machine::shells::{idle_machines, memory_budget, memory_in_use, set_max_idle_machines, set_memory_budget};
 pub use pool::{Pool, PoolBuilder, PoolError, PoolStats, Pooled};
 pub use program::{
     AbiVersion, ElfField, ElfPart, Function, FunctionKind, Incompatibility, Incompatible, Interface, InterfaceError,

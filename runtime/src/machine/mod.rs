@@ -319,7 +319,7 @@ impl Machine {
     /// Gives the payload the ring; an empty one, if it has it already.
     pub(crate) fn open_ring(&mut self) -> Result<Arc<RingMemory>, HostError> {
         self.has_ring = true;
-        let ring = self.shell.add_ring(layout::RING_BASE)?;
+        let ring = shells::with_room(|| self.shell.add_ring(layout::RING_BASE))?;
         ring.clear();
         self.shared.open_ring(&mut self.shell.memory)?;
         Ok(ring)

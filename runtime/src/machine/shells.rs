@@ -22,6 +22,7 @@ use super::probe::HostProbe;
 use super::restore::MachineState;
 use super::shared::NoRoom;
 use crate::shard;
+use crate::vm::budget::BUDGET;
 use crate::vm::device::Device;
 use crate::vm::error::HostError;
 use crate::vm::shared::RegionMemory;
@@ -119,11 +120,59 @@ pub fn idle_machines() -> usize {
     STORE.idle.load(Ordering::Relaxed)
 }
 
+/// Sets how much memory the guests of this process may have together, in bytes: as much as they like unless said otherwise, or after a
+/// [`u64::MAX`].
+///
+/// A machine counts with all that its guest may touch, for as long as it exists: the memory limit rounded up to a power of two (at least 4 MiB), about 1 %
+/// of that and 1 MiB for page tables and the guest kernel, and 2 MiB for the ring of a [`Live`](crate::Live). One that does not fit makes idle machines
+/// go first, and is otherwise refused with [`HostError::MemoryBudget`] – before its memory is there, since a kill by the kernel (a cgroup's
+/// `memory.max`, the OOM killer) is not an ending that a program can handle. Machines that exist already stay when the budget becomes
+/// smaller, the idle ones aside.
+///
+/// What is kept on the host's side – snapshots, in-memory files, messages, regions – is not in it. There is no budget by default: guests seldom touch all
+/// that they may, so that one derived from the machine's memory would refuse what works.
+///
+/// ```
+/// ampoule::set_memory_budget(4 << 30);
+/// assert_eq!(ampoule::memory_budget(), 4 << 30);
+/// # ampoule::set_memory_budget(u64::MAX);
+/// ```
+pub fn set_memory_budget(bytes: u64) {
+    BUDGET.set_max(bytes);
+    while BUDGET.in_use() > bytes && STORE.destroy_one() {}
+}
+
+/// How much memory the guests of this process may have together: see [`set_memory_budget`]. [`u64::MAX`] is no bound.
+#[must_use]
+pub fn memory_budget() -> u64 {
+    BUDGET.max()
+}
+
+/// How much memory the machines of this process have at the moment, idle ones included: see [`set_memory_budget`].
+#[must_use]
+pub fn memory_in_use() -> u64 {
+    BUDGET.in_use()
+}
+
+/// Makes something that takes guest memory; if there is too little of it, idle machines go, one by one, and then it is tried again.
+pub(crate) fn with_room<T>(mut make: impl FnMut() -> Result<T, HostError>) -> Result<T, HostError> {
+    loop {
+        match make() {
+            Err(refused @ HostError::MemoryBudget { needed, budget, .. }) => {
+                if needed > budget || !STORE.destroy_one() {
+                    return Err(refused);
+                }
+            }
+            made => return made,
+        }
+    }
+}
+
 /// Lends a machine with this state; rather one that had a state of its family before.
 pub(crate) fn lend(fittings: &Fittings, state: &MachineState) -> Result<Result<Machine, NoRoom>, HostError> {
     let mut machine = match STORE.take(fittings, state.family()) {
         Some(machine) => machine,
-        None => match make(fittings)? {
+        None => match with_room(|| make(fittings))? {
             Ok(machine) => machine,
             Err(no_room) => return Ok(Err(no_room)),
         },
@@ -194,6 +243,16 @@ impl Store {
         let kept = own.or_else(|| shards.find_map(|shard| pick(&mut *shard.try_lock()?, fittings, family)))?;
         self.leaves(&kept);
         kept.machine.can_be_restored().then_some(kept.machine)
+    }
+
+    /// Destroys an idle machine, the oldest of the first shard that has one; false if there is none.
+    fn destroy_one(&self) -> bool {
+        let oldest = shard::order(SHARDS).filter_map(|index| self.shards.get(index)).find_map(|shard| {
+            let mut shard = shard.lock();
+            (!shard.is_empty()).then(|| shard.remove(0))
+        });
+        // Outside the lock: it takes a while.
+        oldest.map(|kept| self.leaves(&kept)).is_some()
     }
 
     fn leaves(&self, kept: &Kept) {

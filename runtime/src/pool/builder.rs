@@ -73,6 +73,7 @@ impl<T: Send + 'static> PoolBuilder<T> {
             max,
             idle_time,
             count: AtomicUsize::new(1),
+            alive: AtomicUsize::new(1),
             waiting: Waiting::default(),
             keeper: Arc::new(Keeper::default()),
             replacing: Mutex::new(()),

@@ -1,5 +1,6 @@
 //! The thread that keeps enough sandboxes ready in the background, and destroys those that nobody wanted for a while.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -66,10 +67,12 @@ fn keep<T: Send>(pool: &Weak<Inner<T>>) -> Option<()> {
     while inner.idle() < inner.warm && inner.admit() {
         let made = inner.current().and_then(|(snapshot, epoch)| Some((inner.make(&snapshot).ok()?, epoch)));
         let Some((home, epoch)) = made else {
-            // Whoever takes one is told why.
-            inner.dismiss();
+            // Whoever takes one is told why; and somebody may wait for this one.
+            inner.count.fetch_sub(1, Ordering::AcqRel);
+            inner.waiting.wake_one();
             break;
         };
+        inner.alive.fetch_add(1, Ordering::SeqCst);
         inner.put(home, epoch);
     }
     let mut surplus = inner.idle().saturating_sub(inner.warm);
@@ -86,6 +89,8 @@ fn keep<T: Send>(pool: &Weak<Inner<T>>) -> Option<()> {
         for Idle { home, .. } in old {
             drop(home);
             inner.dismiss();
+            // For its place, or its memory.
+            inner.waiting.wake_one();
         }
     }
     Some(())

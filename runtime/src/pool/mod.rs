@@ -33,6 +33,7 @@ use crate::sandbox::imports::Imports;
 use crate::sandbox::instance::Sandbox;
 use crate::shard;
 use crate::snapshot::Snapshot;
+use crate::vm::error::HostError;
 
 /// Sandboxes of one snapshot, for any number of threads and tasks: each is taken with a state that nobody else has touched.
 ///
@@ -61,8 +62,10 @@ struct Inner<T: 'static> {
     warm: usize,
     max: usize,
     idle_time: Duration,
-    /// Sandboxes that there are, taken or not.
+    /// Sandboxes that there are, taken or not, and those that are being made.
     count: AtomicUsize,
+    /// Those of them that were made: whoever waits is woken when one is given back or is gone.
+    alive: AtomicUsize,
     waiting: Waiting,
     keeper: Arc<Keeper>,
     /// Held while the snapshot is replaced: all shards end with the same.
@@ -121,7 +124,8 @@ impl<T: Send + 'static> Pool<T> {
         PoolBuilder::new(snapshot, imports)
     }
 
-    /// Takes a sandbox for `data`; waits for one if there are as many as there may be.
+    /// Takes a sandbox for `data`; waits for one if there are as many as there may be, or as many as the
+    /// [memory budget](crate::set_memory_budget) has room for.
     ///
     /// # Errors
     /// [`PoolError::Host`] if there is none and none can be made.
@@ -142,9 +146,13 @@ impl<T: Send + 'static> Pool<T> {
     /// # Errors
     /// [`PoolError::Exhausted`], and as [`take`](Self::take).
     pub fn try_take(&self, data: T) -> Result<Pooled<T>, PoolError> {
-        match self.0.find(Look::Everywhere)? {
-            Some(found) => Ok(self.lend(found, data)),
-            None => Err(PoolError::Exhausted { max: self.0.max }),
+        match self.0.find(Look::Everywhere) {
+            Ok(Some(found)) => Ok(self.lend(found, data)),
+            Ok(None) => Err(PoolError::Exhausted { max: self.0.max }),
+            Err(error) => {
+                self.0.waiting.wake_one();
+                Err(error)
+            }
         }
     }
 
@@ -156,12 +164,12 @@ impl<T: Send + 'static> Pool<T> {
     /// # Errors
     /// As [`take`](Self::take).
     pub async fn take_async(&self, data: T) -> Result<Pooled<T>, PoolError> {
-        let found = self.0.waiting.until(|look| self.0.find(look)).await?;
+        let found = self.0.waiting.until(|look| self.0.find_or_wait(look)).await?;
         Ok(self.lend(found, data))
     }
 
     fn take_until(&self, data: T, end: Option<Instant>) -> Result<Pooled<T>, PoolError> {
-        match self.0.waiting.block_until(|look| self.0.find(look), end)? {
+        match self.0.waiting.block_until(|look| self.0.find_or_wait(look), end)? {
             Some(found) => Ok(self.lend(found, data)),
             None => Err(PoolError::TimedOut { max: self.0.max }),
         }
@@ -190,12 +198,15 @@ impl<T: Send + 'static> Pool<T> {
                 epoch = shard.epoch;
                 std::mem::take(&mut shard.idle)
             };
-            inner.count.fetch_sub(old.len(), Ordering::AcqRel);
+            let gone = old.len();
             // Outside the lock: a machine of which there are enough is destroyed.
             drop(old);
+            inner.alive.fetch_sub(gone, Ordering::SeqCst);
+            inner.count.fetch_sub(gone, Ordering::AcqRel);
         }
         drop(replacing);
         if inner.admit() {
+            inner.alive.fetch_add(1, Ordering::SeqCst);
             inner.put(first, epoch);
         }
         inner.keeper.call();
@@ -245,8 +256,26 @@ impl<T> Inner<T> {
         self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, admit).is_ok()
     }
 
+    /// One is gone.
     fn dismiss(&self) {
+        self.alive.fetch_sub(1, Ordering::SeqCst);
         self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// As [`find`](Self::find), for somebody who can wait. If the memory budget is what is lacking, and this pool has sandboxes, one will be given back;
+    /// if it has none, the memory is somebody else's, who does not know who waits here.
+    fn find_or_wait(&self, look: Look) -> Result<Option<Found<T>>, PoolError> {
+        // Asked before: should the last one go meanwhile, whoever waits is woken, and asks again.
+        let has_some = self.alive.load(Ordering::SeqCst) > 0;
+        match self.find(look) {
+            Err(PoolError::Host(HostError::MemoryBudget { .. })) if has_some => Ok(None),
+            Err(error) => {
+                // Somebody may wait because there seemed to be one more in the making.
+                self.waiting.wake_one();
+                Err(error)
+            }
+            found => found,
+        }
     }
 
     /// Finds a sandbox that is ready, or makes one; none if there are as many as there may be.
@@ -262,11 +291,12 @@ impl<T> Inner<T> {
         let Some((snapshot, epoch)) = self.current().filter(|_| self.admit()) else { return Ok(None) };
         match self.make(&snapshot) {
             Ok(home) => {
+                self.alive.fetch_add(1, Ordering::SeqCst);
                 self.keeper.call();
                 Ok(Some(Found { home, snapshot, epoch }))
             }
             Err(error) => {
-                self.dismiss();
+                self.count.fetch_sub(1, Ordering::AcqRel);
                 Err(error)
             }
         }

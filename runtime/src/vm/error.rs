@@ -48,6 +48,18 @@ pub enum HostError {
         /// `RLIMIT_NOFILE`, the soft limit.
         limit: u64,
     },
+    /// What guests may hold in this process at once does not suffice: see [`set_memory_budget`](crate::set_memory_budget).
+    #[error(
+        "{needed} bytes of guest memory do not fit: {in_use} of the budget of {budget} are in use; run fewer guests at once, give them less memory (Limits::memory), or raise it with set_memory_budget"
+    )]
+    MemoryBudget {
+        /// Bytes that the machine needed: its memory limit rounded up to a power of two, and what goes with it.
+        needed: u64,
+        /// Bytes that were in use.
+        in_use: u64,
+        /// The budget.
+        budget: u64,
+    },
     /// Running the boot probe's tiny guests showed no way to enter and leave CPL3.
     #[error("no system-call gate works on this KVM: {reason}; `ampoule doctor` shows each step")]
     NoGate {

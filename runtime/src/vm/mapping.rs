@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use vm_memory::VolatileSlice;
 
+use super::budget::{BUDGET, Grant};
 use super::error::HostError;
 use super::process;
 use super::seam::{self, HostCall};
@@ -19,6 +20,8 @@ pub(super) struct Mapping {
     len: usize,
     /// The process that made it. A fork's child has no such mapping, and perhaps another one in its place.
     owner: u32,
+    /// Its place in the memory budget, left after it is unmapped; regions have none, since they are the embedder's.
+    _grant: Option<Grant>,
 }
 
 // SAFETY: the mapping is plain memory; every access to it goes through atomics or volatile copies.
@@ -27,18 +30,19 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Anonymous memory of zeros, which costs nothing until it is touched.
+    /// Anonymous memory of zeros, which costs nothing until it is touched, but counts in the memory budget at once.
     pub(super) fn anonymous(len: usize) -> Result<Self, HostError> {
-        Self::new(len, libc::PROT_READ | libc::PROT_WRITE, None)
+        let grant = BUDGET.admit(len as u64)?;
+        Self::new(len, libc::PROT_READ | libc::PROT_WRITE, None, Some(grant))
     }
 
     /// What `file` holds, to be read. Nobody makes it shorter: it is sealed.
     pub(super) fn of_sealed(file: &File, len: usize) -> Result<Self, HostError> {
-        Self::new(len, libc::PROT_READ, Some(file))
+        Self::new(len, libc::PROT_READ, Some(file), None)
     }
 
     /// Not inherited by a fork, not in core dumps.
-    fn new(len: usize, protection: libc::c_int, file: Option<&File>) -> Result<Self, HostError> {
+    fn new(len: usize, protection: libc::c_int, file: Option<&File>, grant: Option<Grant>) -> Result<Self, HostError> {
         let (flags, descriptor) = match file {
             Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
             None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
@@ -51,7 +55,7 @@ impl Mapping {
             }
             NonNull::new(start.cast::<u8>()).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
         })?;
-        let mapping = Self { start, len, owner: process::current() };
+        let mapping = Self { start, len, owner: process::current(), _grant: grant };
         for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
             seam::call(HostCall::Advise, || {
                 // SAFETY: the range is exactly this mapping, and neither advice changes its content.

@@ -4,6 +4,7 @@
 //! device   /dev/kvm, opened once: version, capabilities, CPUID
 //! shell    VM + vCPU + slots: what a sandbox borrows while it runs
 //! bare     the least that is a virtual machine: what speed is measured against
+//! budget   how much guest memory this process may hold
 //! mapping  a mapping of the host's
 //! memory   the slots and the one way to touch them: checked copies
 //! dirty    which pages were written since their machine was what its snapshot says
@@ -26,6 +27,7 @@
 #![allow(unsafe_code, reason = "the one module that may: every block states its invariant")]
 
 pub(crate) mod bare;
+pub(crate) mod budget;
 pub(crate) mod cancel;
 pub(crate) mod clock;
 mod cpu;
