@@ -35,6 +35,7 @@
 //! - [`Snapshot`], [`Pool`]: a running guest's state to go back to, and sandboxes that are ready in it.
 //! - [`HostProbe`]: what this host can do; [`set_max_idle_machines`]: how many virtual machines are kept for the next run;
 //!   [`set_memory_budget`]: how much memory all guests may have together.
+//! - `confine` (a feature): takes from this process what running guests does not need.
 //!
 //! Types that cross a call derive `Serialize`, `Deserialize` and [`Schema`](derive@Schema). In a crate that host and guest share, derive
 //! `ampoule_guest::Schema`: it is the same trait.
@@ -49,6 +50,8 @@ compile_error!("ampoule runs on Linux x86-64 only: its guests are x86-64 program
 mod channel;
 mod child;
 mod command;
+#[cfg(feature = "confine")]
+pub mod confine;
 mod end;
 mod error;
 mod limits;

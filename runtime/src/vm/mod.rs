@@ -20,6 +20,7 @@
 //! file_lock record locks on the host's files
 //! process  which process this is: VMs do not survive a fork
 //! seam     every kernel call passes here and can fail on demand
+//! requests KVM's requests by number, for a filter
 //! error    what can go wrong, typed
 //! ```
 //!
@@ -48,6 +49,8 @@ pub(crate) mod posted;
 pub(crate) mod process;
 #[cfg(test)]
 pub(crate) mod report;
+#[cfg(feature = "confine")]
+pub(crate) mod requests;
 pub(crate) mod seam;
 pub(crate) mod shared;
 pub(crate) mod shell;

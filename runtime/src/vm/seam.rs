@@ -73,6 +73,40 @@ pub enum HostCall {
 }
 
 impl HostCall {
+    /// Every one.
+    #[cfg(feature = "confine")]
+    pub(crate) const ALL: [Self; 29] = [
+        Self::OpenDevice,
+        Self::SupportedCpuid,
+        Self::CreateVm,
+        Self::SetMemory,
+        Self::GetTscKhz,
+        Self::RegisterCoalesced,
+        Self::EnableCapability,
+        Self::CreateVcpu,
+        Self::SetCpuid,
+        Self::SetMsrs,
+        Self::SetXcrs,
+        Self::GetSregs,
+        Self::SetSregs,
+        Self::SetEvents,
+        Self::GetXsave,
+        Self::SetXsave,
+        Self::SetSignalMask,
+        Self::GetDirtyLog,
+        Self::ClearDirtyLog,
+        Self::Run,
+        Self::Map,
+        Self::Advise,
+        Self::TimerCreate,
+        Self::TimerSet,
+        Self::SignalMask,
+        Self::SignalFd,
+        Self::Poll,
+        Self::Random,
+        Self::Thread,
+    ];
+
     /// The call's name as the kernel's documents have it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -132,7 +132,13 @@ fn reopen(fd: &OwnedFd) -> Result<OwnedFd, Errno> {
     use std::os::fd::AsRawFd;
     let access = rustix::fs::fcntl_getfl(fd)? & OFlags::ACCMODE;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    rustix::fs::open(path, access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
+    // Not `open`, which a confined thread may not call.
+    rustix::fs::openat(
+        rustix::fs::CWD,
+        path,
+        access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 #[cfg(test)]
