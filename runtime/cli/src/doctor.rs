@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Box<dyn Error>> {
         }
     };
     checks.push(descriptor_check());
+    checks.push(landlock_check());
     let able = probe.is_ok();
     if arguments.json {
         println!("{}", json_report(able, &checks, probe.as_ref().ok().copied(), floors.as_ref()));
@@ -209,6 +210,23 @@ fn descriptor_check() -> Check {
             }
         }
         None => Check { name: "descriptors", ok: true, found: "the limit cannot be read".to_owned(), mend: None },
+    }
+}
+
+/// What `ampoule run` takes from itself before the program's first instruction.
+fn landlock_check() -> Check {
+    Check {
+        name: "landlock",
+        // The program is sealed without it: it is what is left when the seal breaks.
+        ok: true,
+        found: match ampoule::confine::landlock_version() {
+            Some(version) => format!("version {version}: `ampoule run` closes the file system to itself"),
+            None => {
+                "not here (Linux 5.13 or later, with landlock in lsm=): `ampoule run` confines itself with seccomp only"
+                    .to_owned()
+            }
+        },
+        mend: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `ampoule`: run a static Linux program in a microVM, and see what this machine can do.
 #![deny(unsafe_code)]
 
+mod confine;
 mod doctor;
 mod inspect;
 mod report;

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ampoule::confine::Confinement;
 use ampoule::{Call, Command, Doorbell, HostDir, Limits, Program, Snapshot, Sources, Stdio};
 
-use crate::{report, units};
+use crate::{confine, report, units};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -45,6 +46,8 @@ pub(crate) struct Arguments {
     /// How the guest rings for a system call (see `ampoule doctor`)
     #[arg(long, value_enum, default_value = "port")]
     doorbell: Bell,
+    #[command(flatten)]
+    confine: confine::Rights,
     /// Print what the run cost, on stderr
     #[arg(long)]
     stats: bool,
@@ -124,6 +127,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
     let (mut command, name) =
         if Snapshot::is_in_file(&arguments.program) { go_on(&arguments, limits)? } else { start(&arguments, limits)? };
     command.stdin(Stdio::inherit()).call(Call::new().wall(arguments.wall).cpu(arguments.cpu).output(arguments.output));
+    arguments.confine.apply(&confinement(&arguments.dir))?;
     let status = command.status()?;
     if arguments.json {
         eprintln!("{}", report::json(&status.end, &status.stats));
@@ -134,6 +138,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
         }
     }
     Ok(report::exit_code(&status.end))
+}
+
+/// What is opened after the program has begun: what lies in its directories.
+fn confinement(directories: &[Directory]) -> Confinement {
+    directories.iter().fold(Confinement::new(), |confinement, Directory { host, writable, .. }| {
+        if *writable { confinement.allow_write(host) } else { confinement.allow_read(host) }
+    })
 }
 
 /// A program from its beginning, and its name.

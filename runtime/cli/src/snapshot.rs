@@ -4,13 +4,15 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ampoule::confine::Confinement;
 use ampoule::{Call, Command, End, Imports, Limit, Limits, Program, Sandbox, Snapshot, State, Stdio};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::confine;
 use crate::run::variable;
 use crate::units::{self, human_size};
 
@@ -52,6 +54,8 @@ struct Save {
     /// Allow segments that are writable and executable at once
     #[arg(long)]
     allow_write_execute: bool,
+    #[command(flatten)]
+    confine: confine::Rights,
     /// The program: a static Linux x86-64 ELF
     #[arg(value_name = "ELF")]
     program: PathBuf,
@@ -101,6 +105,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
 fn write(save: &Save) -> Result<u8, Box<dyn Error>> {
     let program = Program::options().allow_write_execute(save.allow_write_execute).from_file(&save.program)?;
     let limits = Limits::new().memory(save.memory).open_files(save.open_files);
+    // The file is made beside its final name.
+    let beside = save.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    save.confine.apply(&Confinement::new().allow_write(beside))?;
     let snapshot = match save.after {
         Some(after) => stopped_after(save, &program, limits, after)?,
         None => until_serve(save, &program, limits)?,
