@@ -22,7 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+mod budget;
+mod confined;
+
 fn main() {
+    confined::child();
     for (promise, check) in [
         ("a run leaves no thread", a_run_leaves_no_thread as fn()),
         ("a run leaves the signal mask and every handler as they were", a_run_leaves_signals_alone),
@@ -31,6 +35,22 @@ fn main() {
         ("a limit strikes the run, never what the thread does next", a_limit_strikes_only_the_run),
         ("sandboxes leave no descriptor, no thread and no mapping", sandboxes_leak_nothing),
         ("the child of a fork is told whose sandbox it has", a_fork_is_told),
+        (
+            "guest memory that does not fit the budget is refused with the numbers",
+            budget::what_does_not_fit_is_refused_with_the_numbers,
+        ),
+        ("idle machines make room in the memory budget", budget::idle_machines_make_room),
+        ("threads never hold more guest memory than the budget", budget::threads_never_hold_more_than_the_budget),
+        (
+            "a machine that fails half-way gives its memory back",
+            budget::a_machine_that_fails_half_way_gives_its_memory_back,
+        ),
+        ("a pool waits for its own memory and tells of others'", budget::a_pool_waits_for_its_own_and_tells_of_others),
+        (
+            "all guest memory is kept out of core dumps and forks",
+            budget::all_guest_memory_is_kept_out_of_core_dumps_and_forks,
+        ),
+        ("a confined process does everything, and nothing else", confined::all),
     ] {
         print!("{promise} ... ");
         std::io::stdout().flush().expect("stdout");
