@@ -2,11 +2,12 @@
 //! is neither in a core dump nor in a fork.
 
 use ampoule::{
-    CallError, Command, HostError, Idle, Imports, Limits, Pool, PoolError, Region, RunError, Sandbox, SandboxError,
-    Stdio,
+    CallError, Command, HostCall, HostError, Idle, Imports, Limits, Pool, PoolError, Region, RunError, Sandbox,
+    SandboxError, Stdio,
 };
 use ampoule_tests::{call_bytes, echoing, honest_call, program, sandbox, scale, word};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::os::fd::AsRawFd;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -122,23 +123,29 @@ pub(crate) fn a_machine_that_fails_half_way_gives_its_memory_back() {
     from_nothing(|_| {
         ampoule::set_max_idle_machines(0);
         let before = getrlimit(Resource::Nofile);
-        let open = std::fs::read_dir("/proc/self/fd").expect("a directory of /proc").count() as u64 - 1;
-        let mut failures = 0;
-        // No descriptor for the virtual machine; one for it and none for its processor; enough.
-        for room in 0..4 {
-            let limit = Rlimit { current: Some(open + room), maximum: before.maximum };
-            let program = program("hello");
-            setrlimit(Resource::Nofile, limit).expect("a lower limit");
-            let ran = Command::new(&program).stdout(Stdio::null()).call(honest_call()).status();
-            setrlimit(Resource::Nofile, before).expect("the limit that was");
-            failures += usize::from(ran.is_err());
-            assert_eq!(ampoule::memory_in_use(), 0, "with {room} descriptors: {ran:?}");
-        }
-        assert!(failures >= 2, "only {failures} of them failed");
-        let before = getrlimit(Resource::As);
         let program = program("hello");
+        let run = || Command::new(&program).stdout(Stdio::null()).call(honest_call()).status();
+        // The next descriptor's number, and with it the last limit that leaves none.
+        let next = u64::from(rustix::io::dup(std::io::stdout()).expect("a descriptor").as_raw_fd().cast_unsigned());
+        let mut failed = Vec::new();
+        for room in 0..16 {
+            let limit = Rlimit { current: Some(next + room), maximum: before.maximum };
+            setrlimit(Resource::Nofile, limit).expect("a lower limit");
+            let ran = run();
+            setrlimit(Resource::Nofile, before).expect("the limit that was");
+            assert_eq!(ampoule::memory_in_use(), 0, "with {room} descriptors: {ran:?}");
+            match ran {
+                Err(RunError::Host(HostError::OutOfDescriptors { call, .. })) => failed.push(call),
+                Err(error) => assert!(matches!(error, RunError::Setup { .. }), "{error:?}"),
+                Ok(_) => break,
+            }
+        }
+        for call in [HostCall::CreateVm, HostCall::CreateVcpu] {
+            assert!(failed.contains(&call), "{call} is not among {failed:?}");
+        }
+        let before = getrlimit(Resource::As);
         setrlimit(Resource::As, Rlimit { current: Some(1 << 20), maximum: before.maximum }).expect("a lower limit");
-        let ran = Command::new(&program).call(honest_call()).status();
+        let ran = run();
         setrlimit(Resource::As, before).expect("the limit that was");
         assert!(matches!(ran, Err(RunError::Host(HostError::Call { .. }))), "{ran:?}");
         assert_eq!(ampoule::memory_in_use(), 0, "the mapping itself failed");

@@ -4,8 +4,8 @@
 
 use ampoule::confine::{Confinement, Denied};
 use ampoule::{
-    Call, CallError, Command, End, Idle, Imports, Limit, Limits, Overflow, Pool, Program, ProgramError, Region,
-    Sandbox, Snapshot, Stdio,
+    Call, CallError, Command, End, HostDir, Idle, Imports, Limit, Limits, Overflow, Pool, Program, ProgramError,
+    Region, Sandbox, Snapshot, Stdio,
 };
 use ampoule_tests::{
     call_an_honest_plugin, call_bytes, echoing, honest_call, program, resume_bytes, run_hello, run_inside, sandbox,
@@ -33,10 +33,11 @@ enum Outcome {
 /// Name, what is done in the confined process, and how that ends.
 type Scenario = (&'static str, fn(&Path), Outcome);
 
-const SCENARIOS: [Scenario; 19] = [
+const SCENARIOS: [Scenario; 20] = [
     ("programs run", programs, Outcome::Done),
     ("limits strike", limits, Outcome::Done),
     ("streams of every kind", streams, Outcome::Done),
+    ("programs use directories of the host's", host_directories, Outcome::Done),
     ("children run on threads", children, Outcome::Done),
     ("sandboxes answer", sandboxes, Outcome::Done),
     ("live sandboxes answer", live, Outcome::Done),
@@ -160,6 +161,24 @@ fn streams(_: &Path) {
         .call(honest_call())
         .status();
     assert_eq!(written.expect("an ending").end, End::Exited(0));
+}
+
+fn host_directories(directory: &Path) {
+    std::fs::write(directory.join("text"), "of the host's").expect("a file");
+    let data = HostDir::read_write(directory).expect("a directory");
+    confine(&Confinement::new().allow_write(directory));
+    let host_dirs = program("host_dirs");
+    for (arguments, printed) in [
+        (&["cat", "/data/text"][..], &b"of the host's"[..]),
+        (&["copy", "/data/text", "/data/copy"], b""),
+        (&["cat", "/data/copy"], b"of the host's"),
+        (&["where"], b"/data\n"),
+    ] {
+        let mut command = Command::new(&host_dirs);
+        command.args(arguments).dir("/data", &data).current_dir("/data").call(honest_call());
+        let output = command.output().expect("an ending");
+        assert_eq!((output.end, output.stdout.as_slice()), (End::Exited(0), printed), "{arguments:?}");
+    }
 }
 
 fn children(_: &Path) {

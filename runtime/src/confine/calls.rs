@@ -220,6 +220,9 @@ pub(super) const FILES: &[Allowed] = &[
     (libc::SYS_fsync, Any),
     (libc::SYS_fdatasync, Any),
     (libc::SYS_utimensat, Any),
+    // Whom the guest sees as the owner of its files.
+    (libc::SYS_geteuid, Any),
+    (libc::SYS_getegid, Any),
     (libc::SYS_fchmod, Any),
     (libc::SYS_fchmodat, Any),
     (libc::SYS_memfd_create, Any),
