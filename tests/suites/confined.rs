@@ -166,7 +166,13 @@ fn streams(_: &Path) {
 fn host_directories(directory: &Path) {
     std::fs::write(directory.join("text"), "of the host's").expect("a file");
     let data = HostDir::read_write(directory).expect("a directory");
+    let empty = tempfile::tempdir_in(directory).expect("a directory");
+    let names = HostDir::read_write(empty.path()).expect("a directory");
     confine(&Confinement::new().allow_write(directory));
+    // Every call about names, attributes and room that there is.
+    let mut command = Command::new(&program("names"));
+    let output = command.dir("/data", &names).current_dir("/data").call(honest_call()).output().expect("an ending");
+    assert!(matches!(output.end, End::Exited(_)), "{:?}", output.end);
     let host_dirs = program("host_dirs");
     for (arguments, printed) in [
         (&["cat", "/data/text"][..], &b"of the host's"[..]),

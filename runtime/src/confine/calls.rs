@@ -217,6 +217,8 @@ pub(super) const FILES: &[Allowed] = &[
     (libc::SYS_linkat, Any),
     (libc::SYS_symlinkat, Any),
     (libc::SYS_ftruncate, Any),
+    // Room for a file, and none of the modes that take it away or move it.
+    (libc::SYS_fallocate, OneOf(1, &[0])),
     (libc::SYS_fsync, Any),
     (libc::SYS_fdatasync, Any),
     (libc::SYS_utimensat, Any),
