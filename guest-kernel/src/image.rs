@@ -30,6 +30,10 @@ macro_rules! symbol {
     };
 }
 
+mod vdso;
+
+pub use self::vdso::vdso;
+
 // SAFETY: all symbols are defined below, each followed by exactly `IMAGE_BYTES` initialised bytes of read-only data
 // (the `.org` that ends an image fails to assemble if its code is longer).
 unsafe extern "C" {

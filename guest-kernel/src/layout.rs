@@ -7,6 +7,7 @@
 //! 0x00_2000_0000   posted events (no memory)     0x0000_7f80_0000_0000 ├─────────────┤ USER_END: from here on the host's
 //! 0x00_3000_0000 ┌───────────────┐ ring                                │ regions     │ mappings for the payload, which it
 //!                └───────────────┘ (on demand)   0x0000_7fff_ffc0_0000 │ ring        │ cannot change
+//!                                                0x0000_7fff_ffff_1000 │ clock, vDSO │
 //!                                                0x0000_7fff_ffff_5000 │ restored    │
 //! 0x00_4000_0000 ┌───────────────┐ page tables   0x0000_7fff_ffff_9000 │ events      │
 //!                └───────────────┘ (an arena)    0x0000_7fff_ffff_b000 │ info page   │
@@ -31,6 +32,8 @@
 //! 13 info page          see call::info                                        CPL3 read
 //! 14 restored state     extended state, registers: for the restore gate       CPL3 read
 //! 16 region tables      a PD for each GiB of regions
+//! 32 clock page         see vdso::record                                      CPL3 read
+//! 33 vDSO               an ELF image: see vdso                                CPL3 read, execute
 //! ```
 
 /// Bytes in a page, the unit of every mapping.
@@ -44,7 +47,7 @@ pub const TABLE_SPAN: u64 = 512 * PAGE_SIZE;
 /// Where the kernel slot starts.
 pub const KERNEL_BASE: u64 = 0;
 /// Pages of the kernel slot.
-pub const KERNEL_PAGES: u64 = 32;
+pub const KERNEL_PAGES: u64 = 34;
 
 /// The page whose stores are posted events: an address with no memory behind it.
 pub const EVENTS_BASE: u64 = 0x2000_0000;
@@ -79,6 +82,11 @@ pub const USER_END: u64 = 0x7f80_0000_0000;
 pub const REGIONS: u64 = USER_END;
 /// Where the ring is mapped.
 pub const RING: u64 = 0x7fff_ffc0_0000;
+/// Where the clock page is mapped: see [`vdso::record`](crate::vdso::record).
+pub const CLOCK: u64 = 0x7fff_ffff_1000;
+/// Where the vDSO is mapped, right behind the clock page, which it finds by that. Programs keep the addresses of its functions, and snapshots
+/// keep programs: it stays where it is for good.
+pub const VDSO: u64 = CLOCK + PAGE_SIZE;
 /// Where the restored state is mapped: an `XSAVE` area, and a page of registers behind it.
 pub const RESTORED: u64 = 0x7fff_ffff_5000;
 /// Where the event page is mapped: a store of 8 bytes at offset 8 · n posts event n.
@@ -136,6 +144,10 @@ pub const RESTORED_REGISTERS_PAGE: u64 = 15;
 pub const REGION_PD_PAGE: u64 = 16;
 /// PDs of the regions.
 pub const REGION_PDS: u64 = 16;
+/// The clock page.
+pub const CLOCK_PAGE: u64 = 32;
+/// The vDSO.
+pub const VDSO_PAGE: u64 = 33;
 
 /// Physical address of a page of the kernel slot.
 #[must_use]
@@ -263,7 +275,8 @@ const _: () = {
     assert!(TABLES_BASE.is_multiple_of(TABLE_SPAN), "the arena is mapped with large pages: see the map above");
     assert!(KERNEL_BASE + KERNEL_PAGES * PAGE_SIZE <= TABLES_BASE, "slots overlap: see the map above");
     assert!(TABLES_BASE + TABLES_MAX_BYTES <= PAYLOAD_BASE, "slots overlap: see the map above");
-    assert!(REGION_PD_PAGE + REGION_PDS <= KERNEL_PAGES, "the kernel slot is too small for its pages");
+    assert!(REGION_PD_PAGE + REGION_PDS <= CLOCK_PAGE, "the regions' tables run into the clock page");
+    assert!(VDSO_PAGE < KERNEL_PAGES, "the kernel slot is too small for its pages");
     assert!(PAYLOAD_BASE + PAYLOAD_MAX_BYTES <= REGIONS_BASE, "slots overlap: see the map above");
     assert!(EVENTS_BASE + PAGE_SIZE <= RING_BASE, "slots overlap: see the map above");
     assert!(RING_BASE + crate::ring::RING_BYTES <= TABLES_BASE, "slots overlap: see the map above");
@@ -271,7 +284,7 @@ const _: () = {
     assert!(RING.is_multiple_of(TABLE_SPAN) && RING_BASE.is_multiple_of(TABLE_SPAN), "the ring is one large page");
     assert!(REGIONS + REGIONS_MAX_BYTES <= RING, "the regions run into the ring");
     assert!(
-        RING + TABLE_SPAN <= EVENTS && EVENTS / TABLE_SPAN == CALL_GATE / TABLE_SPAN,
+        RING + TABLE_SPAN <= CLOCK && CLOCK / TABLE_SPAN == CALL_GATE / TABLE_SPAN,
         "one table maps the last pages"
     );
     assert!(GDT_OFFSET + GDT_ENTRIES * 8 <= TSS_OFFSET, "the GDT runs into the TSS");
@@ -283,8 +296,8 @@ const _: () = {
         "the resume frame runs into the saved registers"
     );
     assert!(
-        RESTORED / TABLE_SPAN == CALL_GATE / TABLE_SPAN && RESTORED + 2 * PAGE_SIZE <= EVENTS,
-        "the restored state is mapped by the table of the last pages"
+        VDSO + PAGE_SIZE <= RESTORED && RESTORED + 2 * PAGE_SIZE <= EVENTS,
+        "the restored state lies between the vDSO and the event page"
     );
     assert!(RESTORED_REGISTERS_PAGE == RESTORED_EXTENDED_PAGE + 1, "the restored state is two pages");
     assert!(TSS_SELECTOR as u64 / 8 + 2 == GDT_ENTRIES, "the TSS descriptor takes the last two entries");

@@ -7,6 +7,7 @@
 //! - [`call`]: the calls that only a guest makes that knows about Ampoule; [`ring`]: the same without exits.
 //! - [`note`] and [`schema`]: what such a guest offers and needs, readable without running it.
 //! - [`layout`]: the guest's physical and virtual memory map, its segment selectors and the offsets inside the kernel image.
+//! - [`vdso`]: functions that tell the time without asking the host, for every program.
 //! - `image` (feature `image`): the ring-0 code as bytes. A few dozen plain integer instructions are all that ever runs at CPL0.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
@@ -29,3 +30,4 @@ pub mod layout;
 pub mod note;
 pub mod ring;
 pub mod schema;
+pub mod vdso;

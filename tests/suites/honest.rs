@@ -112,6 +112,7 @@ the_same_inside_as_outside! {
     floating_point_rounds_and_prints_the_same: "numbers" plain();
     longjmp_leaves_deep_calls: "jumps" plain();
     clocks_never_go_back_and_sleeps_last_long_enough: "clocks" plain();
+    the_vdso_tells_what_the_system_calls_tell: "vdso" plain();
     what_a_program_asks_about_the_system_is_answered: "system" plain();
     the_stack_grows_as_deep_as_programs_expect: "stack" plain();
     plain_work_gives_the_same_results: "compute" plain();

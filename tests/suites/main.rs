@@ -38,3 +38,4 @@ mod snapshot_files;
 mod snapshots;
 mod sources;
 mod stdio;
+mod vdso;

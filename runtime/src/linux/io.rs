@@ -267,6 +267,7 @@ impl Kernel<'_> {
             self.sleep(timeout)?;
             return Ok(Woken::TimedOut);
         }
+        self.machine.clock_was_waited_for();
         let woken = self.watch.wait(&fds, deadline)?;
         if woken == Woken::TimedOut {
             self.process.supply.slept(timeout);

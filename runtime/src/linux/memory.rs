@@ -8,7 +8,7 @@ mod state;
 
 use std::ops::Range;
 
-use ampoule_kernel::layout::{PAGE_SIZE, USER_END};
+use ampoule_kernel::layout::{self, PAGE_SIZE, USER_END};
 use rustix::io::Errno;
 
 use super::Kernel;
@@ -110,6 +110,12 @@ impl Memory {
                 letter(access.read, 'r'),
                 letter(access.write, 'w'),
                 letter(access.execute, 'x'),
+            ));
+        }
+        for (start, letters, name) in [(layout::CLOCK, "r--p", "[vvar]"), (layout::VDSO, "r-xp", "[vdso]")] {
+            let end = start + PAGE_SIZE;
+            text.push_str(&format!(
+                "{start:012x}-{end:012x} {letters} 00000000 00:00 0                          {name}\n"
             ));
         }
         text.into_bytes()

@@ -1,12 +1,13 @@
 //! Time: the host's clocks or the program's own ([`super::sources`]), and sleeping within the run's limits.
 
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_getres, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::Kernel;
 use super::reply::Reply;
 use super::sources::Reading;
 use crate::vm::clock::{self, Nanos};
+use crate::vm::error::HostError;
 
 const CLOCK_REALTIME: u64 = 0;
 const CLOCK_MONOTONIC: u64 = 1;
@@ -20,14 +21,13 @@ const CLOCK_BOOTTIME: u64 = 7;
 const TIMER_ABSTIME: u64 = 1;
 const SECOND: Nanos = 1_000_000_000;
 
-/// The host's clock behind a number; none for the CPU clocks, which are the run's own.
+/// The host's clock behind a number; none for the CPU clocks, which are the run's own. The coarse clocks are for who wants to save the time
+/// that others take to read, and here they take the same.
 fn host_clock(number: u64) -> Result<Option<ClockId>, Errno> {
     Ok(Some(match number {
-        CLOCK_REALTIME => ClockId::Realtime,
-        CLOCK_MONOTONIC => ClockId::Monotonic,
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE => ClockId::Realtime,
+        CLOCK_MONOTONIC | CLOCK_MONOTONIC_COARSE => ClockId::Monotonic,
         CLOCK_MONOTONIC_RAW => ClockId::MonotonicRaw,
-        CLOCK_REALTIME_COARSE => ClockId::RealtimeCoarse,
-        CLOCK_MONOTONIC_COARSE => ClockId::MonotonicCoarse,
         CLOCK_BOOTTIME => ClockId::Boottime,
         CLOCK_PROCESS_CPUTIME_ID | CLOCK_THREAD_CPUTIME_ID => return Ok(None),
         _ => return Err(Errno::INVAL),
@@ -37,7 +37,7 @@ fn host_clock(number: u64) -> Result<Option<ClockId>, Errno> {
 /// What one of the clocks shows; none is the CPU clock.
 fn shown(now: Reading, clock: Option<ClockId>) -> Nanos {
     match clock {
-        Some(ClockId::Realtime | ClockId::RealtimeCoarse) => now.realtime,
+        Some(ClockId::Realtime) => now.realtime,
         Some(_) => now.monotonic,
         None => now.cpu,
     }
@@ -56,8 +56,17 @@ impl Kernel<'_> {
         let Some(clock) = clock else {
             return Ok(split(self.watch.cpu_used_exactly()));
         };
-        let time = clock_gettime(clock);
-        Ok([u64::from_le_bytes(time.tv_sec.to_le_bytes()), u64::from_le_bytes(time.tv_nsec.to_le_bytes())])
+        Ok(split(match clock {
+            ClockId::Realtime => self.machine.tell_time().realtime,
+            ClockId::Monotonic => self.machine.tell_time().monotonic,
+            other => clock::nanos(clock_gettime(other)),
+        }))
+    }
+
+    /// Before each entry, at `now` on the host's `CLOCK_MONOTONIC`.
+    pub(crate) fn show_clock(&mut self, now: Nanos) -> Result<(), HostError> {
+        let is_hosts = self.process.supply.is_host();
+        self.machine.show_clock(is_hosts, now)
     }
 
     pub(super) fn sys_clock_gettime(&mut self, clock: u64, to: u64) -> Reply {
@@ -67,13 +76,9 @@ impl Kernel<'_> {
     }
 
     pub(super) fn sys_clock_getres(&mut self, clock: u64, to: u64) -> Reply {
-        let resolution = match host_clock(clock)? {
-            Some(clock) if self.process.supply.is_host() => u64::try_from(clock_getres(clock).tv_nsec).unwrap_or(1),
-            // A coarse clock's would tell how the host is configured.
-            _ => 1,
-        };
+        host_clock(clock)?;
         if to != 0 {
-            self.write_words(to, &[0, resolution])?;
+            self.write_words(to, &[0, 1])?;
         }
         Ok(0)
     }
@@ -131,6 +136,7 @@ impl Kernel<'_> {
     /// No signal can come while the program sleeps, so that it always sleeps to the end.
     pub(super) fn sleep(&mut self, span: Nanos) -> Reply {
         if self.process.supply.is_host() {
+            self.machine.clock_was_waited_for();
             self.watch.wait(&[], Some(clock::monotonic().saturating_add(span)))?;
         } else {
             self.watch.check()?;

@@ -112,6 +112,7 @@ pub(crate) fn install(memory: &mut GuestMemory, gate: Gate) -> Result<(), HostEr
         Gate::User => image::user(),
     };
     memory.write(kernel_physical(layout::USER_CODE_PAGE), user)?;
+    memory.write(kernel_physical(layout::VDSO_PAGE), image::vdso())?;
     let page = kernel_physical(layout::DESCRIPTORS_PAGE);
     memory.write(page + GDT_OFFSET, &words(&gdt()))?;
     memory.write(page + TSS_OFFSET, &tss(gate))?;

@@ -6,6 +6,7 @@
 //! space    ranges of pages: populate, protect, move, copy            event    an exit, as what it means for the payload
 //! shells   machines that nobody uses, kept for the next
 //! image    what the payload's memory held; restore: a machine's state, taken and put back
+//! clock    the time, as far as a program reads it without asking
 //! extended what x87, SSE, AVX and the rest look like in memory
 //! floors   what this host costs before Ampoule does anything
 //! load     a program's segments                                     stack    argv, envp, auxv
@@ -24,6 +25,7 @@
 //! ```
 
 pub(crate) mod boot;
+pub(crate) mod clock;
 pub(crate) mod event;
 pub(crate) mod extended;
 pub(crate) mod floors;
@@ -43,6 +45,7 @@ use std::sync::Arc;
 use ampoule_kernel::layout;
 
 use self::boot::{Bell, Doorbell, Gate, Passage};
+use self::clock::Clock;
 use self::event::{Event, Exception, GENERAL_PROTECTION, Stopped, UNDEFINED};
 use self::frames::Frames;
 use self::image::Image;
@@ -101,6 +104,7 @@ pub(crate) struct Machine {
     is_sound: bool,
     /// The ring is there.
     has_ring: bool,
+    clock: Clock,
     /// The states that have most in common with this one; 0 is none.
     family: u64,
     /// Pages of the payload's memory that were ever used.
@@ -132,6 +136,10 @@ impl Machine {
     ) -> Result<Self, HostError> {
         let mut machine = Self::with_passage(device, probe.passage(doorbell)?, payload_pages)?;
         machine.has_gate = probe.has_restore_gate();
+        machine.clock.is_possible = probe.has_clock();
+        if probe.moves_counter() {
+            machine.shell.vcpu.show_hosts_counter()?;
+        }
         Ok(machine)
     }
 
@@ -185,6 +193,7 @@ impl Machine {
             has_run: false,
             is_sound: true,
             has_ring: false,
+            clock: Clock::default(),
             family: 0,
             touched: 0,
         })
@@ -327,7 +336,7 @@ impl Machine {
 
     /// Replaces the payload's registers. Flags that a program cannot have are put right.
     pub(crate) fn set_registers(&mut self, registers: &Registers) -> Result<(), NotInUserHalf> {
-        if registers.rip >= layout::USER_END {
+        if registers.rip >= layout::USER_END && !event::in_vdso(registers.rip) {
             return Err(NotInUserHalf);
         }
         self.user = *registers;

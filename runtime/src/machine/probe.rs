@@ -15,6 +15,7 @@ use super::{Machine, Stopped};
 use crate::vm::clock::Nanos;
 use crate::vm::device::{Capability, Device, Features};
 use crate::vm::error::{HostError, ProbeFailure};
+use crate::vm::tsc;
 use crate::vm::watch::{Budget, Halted, Watch};
 
 /// A tiny guest that is still running after this is hung. An emulated CPU on a busy machine needs some of it.
@@ -37,6 +38,17 @@ const PROGRAM: [u8; 13] = [
 ];
 const _: () = assert!(DATA == 0x2_0000, "the program names it");
 
+/// The same size: rdtsc; mov edi, eax; mov esi, edx; syscall; and again without end.
+const COUNTER_PROGRAM: [u8; 13] = [
+    0x0f, 0x31, // rdtsc
+    0x89, 0xc7, // mov edi, eax
+    0x89, 0xd6, // mov esi, edx
+    0x90, // where `PROGRAM` has its system call
+    0x0f, 0x05, // syscall
+    0xeb, 0xf5, // jmp -11
+    0xf4, 0xf4,
+];
+
 /// What Ampoule found out about this host, once for the process.
 #[derive(Debug, Clone)]
 pub struct HostProbe {
@@ -45,6 +57,18 @@ pub struct HostProbe {
     capabilities: Vec<Capability>,
     steps: Vec<ProbeStep>,
     restore_gate: bool,
+    counter: GuestCounter,
+}
+
+/// What guests see of the host's time-stamp counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GuestCounter {
+    /// The counter itself.
+    Hosts,
+    /// The counter, once KVM was told not to move it.
+    HostsIfTold,
+    /// Another, or one that is no clock.
+    Unusable,
 }
 
 /// One question that the probe asked, with its answer.
@@ -104,6 +128,16 @@ impl HostProbe {
         self.restore_gate
     }
 
+    /// True if guests can tell the time by the time-stamp counter.
+    pub(super) fn has_clock(&self) -> bool {
+        self.counter != GuestCounter::Unusable
+    }
+
+    /// True if KVM moves each guest's counter unless it is told not to.
+    pub(super) fn moves_counter(&self) -> bool {
+        self.counter == GuestCounter::HostsIfTold
+    }
+
     /// CPU features that guests get.
     #[must_use]
     pub fn features(&self) -> Features {
@@ -123,6 +157,8 @@ impl HostProbe {
     }
 
     fn run(device: &Device) -> Result<Self, HostError> {
+        // From here on, how long a tick takes can be measured.
+        let _ = tsc::rate(&tsc::Reading::now());
         let mut steps = Vec::new();
         let mut last = ProbeFailure::Hung;
         for (gate, question) in [
@@ -147,8 +183,12 @@ impl HostProbe {
                 let restore_gate = failure.is_none();
                 let question = "selectors, bases and extended state are loaded at CPL3 by the restore gate";
                 steps.push(ProbeStep { question, failure });
+                let found = find_counter(device, passage)?;
+                let counter = *found.as_ref().unwrap_or(&GuestCounter::Unusable);
+                let question = "the guest's time-stamp counter is the host's, and a clock";
+                steps.push(ProbeStep { question, failure: found.err() });
                 let (features, capabilities) = (device.features(), device.capabilities());
-                return Ok(Self { gate, features, capabilities, steps, restore_gate });
+                return Ok(Self { gate, features, capabilities, steps, restore_gate, counter });
             };
             last = failure;
         }
@@ -182,9 +222,18 @@ struct Tiny {
 
 impl Tiny {
     fn new(device: &Device, passage: Passage, patience: Nanos) -> Result<Self, HostError> {
+        Self::with_program(device, passage, patience, &PROGRAM)
+    }
+
+    fn with_program(
+        device: &Device,
+        passage: Passage,
+        patience: Nanos,
+        program: &[u8; PROGRAM.len()],
+    ) -> Result<Self, HostError> {
         let mut machine = Machine::with_passage(device, passage, PROBE_PAGES)?;
         let execute = Access { read: true, write: false, execute: true };
-        map_page(&mut machine, CODE, execute, &PROGRAM)?;
+        map_page(&mut machine, CODE, execute, program)?;
         let mut registers = *machine.registers();
         registers.rip = CODE;
         // CODE is in the payload's half, so this cannot be refused.
@@ -323,6 +372,38 @@ fn restore_gate_works(device: &Device, passage: Passage) -> Result<Option<ProbeF
     Ok(failure.or(tiny.machine.gate_fault.map(|(vector, rip)| ProbeFailure::Exception { vector, rip })))
 }
 
+/// Whether a guest reads the host's counter, with or without KVM's help.
+fn find_counter(device: &Device, passage: Passage) -> Result<Result<GuestCounter, ProbeFailure>, HostError> {
+    if !tsc::is_clock() {
+        return Ok(Err(ProbeFailure::Counter("the host's kernel does not take its time from the time-stamp counter")));
+    }
+    for counter in [GuestCounter::Hosts, GuestCounter::HostsIfTold] {
+        let mut tiny = Tiny::with_program(device, passage, PATIENCE, &COUNTER_PROGRAM)?;
+        // Older than Linux 5.16, KVM has no such attribute.
+        if counter == GuestCounter::HostsIfTold && tiny.machine.vcpu().show_hosts_counter().is_err() {
+            break;
+        }
+        match counts_as_host(&mut tiny)? {
+            Ok(true) => return Ok(Ok(counter)),
+            Ok(false) => {}
+            Err(failure) => return Ok(Err(failure)),
+        }
+    }
+    Ok(Err(ProbeFailure::Counter("the guest's time-stamp counter is not the host's")))
+}
+
+/// Whether the guest's counter, read between two readings of the host's, is between them.
+fn counts_as_host(tiny: &mut Tiny) -> Result<Result<bool, ProbeFailure>, HostError> {
+    let before = tsc::ticks();
+    if let Some(failure) = tiny.rings()? {
+        return Ok(Err(failure));
+    }
+    let after = tsc::ticks();
+    let registers = tiny.machine.registers();
+    let counted = registers.rsi << 32 | registers.rdi;
+    Ok(Ok((before..=after).contains(&counted)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +416,22 @@ mod tests {
             .filter(|&gate| gate_works(device, Passage { gate, bell: Bell::Out }, PATIENCE).unwrap().is_none())
             .collect();
         assert_eq!(works, [HostProbe::get().unwrap().gate()]);
+    }
+
+    #[test]
+    fn the_guests_counter_is_the_hosts_in_every_machine() {
+        let (device, probe) = (Device::get().unwrap(), HostProbe::get().unwrap());
+        assert!(probe.has_clock(), "{:?}", probe.steps());
+        let passage = probe.passage(Doorbell::Port).unwrap();
+        for _ in 0..3 {
+            let mut tiny = Tiny::with_program(device, passage, PATIENCE, &COUNTER_PROGRAM).unwrap();
+            if probe.moves_counter() {
+                tiny.machine.vcpu().show_hosts_counter().unwrap();
+            }
+            for _ in 0..3 {
+                assert_eq!(counts_as_host(&mut tiny).unwrap(), Ok(true));
+            }
+        }
     }
 
     #[test]

@@ -15,9 +15,10 @@ pub(crate) mod parts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ampoule_kernel::layout;
+use ampoule_kernel::{layout, vdso};
 
 use super::boot::{self, Gate};
+use super::clock::Times;
 use super::event::{self, Stopped};
 use super::frames::Frames;
 use super::image::{Image, PageContent, ones};
@@ -61,6 +62,8 @@ pub(crate) struct MachineState {
     registers: Registers,
     reload: Reload,
     family: u64,
+    /// The latest that the program may have been told.
+    told: Times,
 }
 
 impl MachineState {
@@ -74,6 +77,7 @@ impl MachineState {
             registers: Registers { rflags: FIXED_FLAGS, ..Registers::default() },
             reload: Reload { extended, segments: Segments::default() },
             family: 0,
+            told: Times::default(),
         }
     }
 
@@ -121,6 +125,8 @@ impl Machine {
             // The same for the syscall gate of a host where that is at CPL3.
             registers.rip = registers.rcx;
         }
+        // Where it goes on, the clock page tells another time, and the function may be written in another way.
+        registers.rip = vdso::begun_again(registers.rip).unwrap_or(registers.rip);
         if self.family == 0 {
             self.family = next_family();
         }
@@ -131,6 +137,7 @@ impl Machine {
             registers,
             reload,
             family: self.family,
+            told: self.told(),
         })
     }
 
@@ -193,6 +200,7 @@ impl Machine {
         self.replaced = true;
         self.reload = Some(state.reload.clone());
         self.family = state.family;
+        self.take_clock_over(state.told);
         self.is_sound = true;
         Ok(())
     }

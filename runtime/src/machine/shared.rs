@@ -1,4 +1,4 @@
-//! What the host maps for the payload: the gate, the info page, the event page, the ring, shared regions.
+//! What the host maps for the payload: the gate, the info page, the event page, the vDSO and its clock, the ring, shared regions.
 //!
 //! All of it lies in the last entry of the lower half's root table, which no page of the payload's own can be in: no system call changes
 //! it, and none of it is charged to the memory limit. Its tables are pages of the kernel slot.
@@ -6,7 +6,7 @@
 //! ```text
 //! SHARED_PDPT [0..16] ─► a PD for each GiB of regions ─► large pages, read-only
 //!             [511]  ─► SHARED_PD [510] ─► the ring, one large page
-//!                                 [511] ─► SHARED_PT ─► restored state, event page, info page, gate
+//!                                 [511] ─► SHARED_PT ─► clock, vDSO, restored state, event page, info page, gate
 //! ```
 //! An entry is written once, when it was not present, which every KVM notices; none is ever changed.
 
@@ -32,22 +32,22 @@ pub(super) struct SharedMappings {
 pub(crate) struct NoRoom;
 
 impl SharedMappings {
-    /// Maps the gate, the info page and the restored state.
+    /// Maps the gate, the vDSO with its clock, the info page and the restored state.
     pub(super) fn new(memory: &mut GuestMemory, nx: bool) -> Result<Self, HostError> {
         let no_execute = if nx { NO_EXECUTE } else { 0 };
         let table = |page| kernel_physical(page) | TABLE;
         entry(memory, layout::SHARED_PDPT_PAGE, layout::CALL_GATE >> 30, table(layout::SHARED_PD_PAGE))?;
         entry(memory, layout::SHARED_PD_PAGE, layout::CALL_GATE >> 21, table(layout::SHARED_PT_PAGE))?;
-        let gate = kernel_physical(layout::USER_CODE_PAGE) | READ;
-        entry(memory, layout::SHARED_PT_PAGE, layout::CALL_GATE >> 12, gate)?;
-        let info = kernel_physical(layout::INFO_PAGE) | READ | no_execute;
-        entry(memory, layout::SHARED_PT_PAGE, layout::INFO >> 12, info)?;
+        for (page, address) in [(layout::USER_CODE_PAGE, layout::CALL_GATE), (layout::VDSO_PAGE, layout::VDSO)] {
+            entry(memory, layout::SHARED_PT_PAGE, address >> 12, kernel_physical(page) | READ)?;
+        }
         for (page, address) in [
+            (layout::INFO_PAGE, layout::INFO),
+            (layout::CLOCK_PAGE, layout::CLOCK),
             (layout::RESTORED_EXTENDED_PAGE, layout::RESTORED),
             (layout::RESTORED_REGISTERS_PAGE, layout::RESTORED + PAGE_SIZE),
         ] {
-            let restored = kernel_physical(page) | READ | no_execute;
-            entry(memory, layout::SHARED_PT_PAGE, address >> 12, restored)?;
+            entry(memory, layout::SHARED_PT_PAGE, address >> 12, kernel_physical(page) | READ | no_execute)?;
         }
         Ok(Self { no_execute, region_bytes: 0 })
     }
@@ -72,8 +72,11 @@ impl SharedMappings {
         Ok(offset)
     }
 
-    /// The physical address behind an address in a region.
-    pub(super) fn region(&self, address: u64) -> Option<u64> {
+    /// The physical address behind an address in a region or in the vDSO: what a program may hand to a system call.
+    pub(super) fn readable(&self, address: u64) -> Option<u64> {
+        if let Some(inside) = address.checked_sub(layout::VDSO).filter(|&inside| inside < PAGE_SIZE) {
+            return Some(kernel_physical(layout::VDSO_PAGE) + inside);
+        }
         let offset = address.checked_sub(layout::REGIONS).filter(|&offset| offset < self.region_bytes)?;
         Some(layout::REGIONS_BASE + offset)
     }
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_executable_but_the_gate_and_nothing_writable_but_events_and_ring() {
+    fn nothing_is_executable_but_gate_and_vdso_and_nothing_writable_but_events_and_ring() {
         let mut memory = GuestMemory::new(Geometry { payload_pages: 1, table_pages: 1 }).unwrap();
         let mut shared = SharedMappings::new(&mut memory, true).unwrap();
         assert_eq!(walk(&memory, layout::EVENTS).or(walk(&memory, layout::RING)), None);
@@ -132,6 +135,8 @@ mod tests {
         shared.map_region(&mut memory, offset, 5 << 20).unwrap();
         for (address, physical, write, execute) in [
             (layout::CALL_GATE, kernel_physical(layout::USER_CODE_PAGE), false, true),
+            (layout::VDSO, kernel_physical(layout::VDSO_PAGE), false, true),
+            (layout::CLOCK, kernel_physical(layout::CLOCK_PAGE), false, false),
             (layout::INFO, kernel_physical(layout::INFO_PAGE), false, false),
             (layout::RESTORED, kernel_physical(layout::RESTORED_EXTENDED_PAGE), false, false),
             (layout::RESTORED + PAGE_SIZE, kernel_physical(layout::RESTORED_REGISTERS_PAGE), false, false),
@@ -145,6 +150,9 @@ mod tests {
             assert_eq!((entry & WRITE != 0, entry & NO_EXECUTE == 0), (write, execute), "{address:#x}");
         }
         assert_eq!(walk(&memory, layout::REGIONS + (6 << 20)), None);
+        let vdso = kernel_physical(layout::VDSO_PAGE);
+        assert_eq!([layout::VDSO, layout::VDSO + 7].map(|at| shared.readable(at)), [Some(vdso), Some(vdso + 7)]);
+        assert_eq!([layout::CLOCK, layout::VDSO + PAGE_SIZE, layout::INFO].map(|at| shared.readable(at)), [None; 3]);
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Machine {
 
     /// The physical address behind `address` and how many bytes are left in its page, if the page allows it.
     fn translate(&self, address: u64, allowed: impl Fn(Access) -> bool) -> Option<(u64, usize)> {
-        if let Some(physical) = self.shared.region(address) {
+        if let Some(physical) = self.shared.readable(address) {
             let inside = PAGE_SIZE - address % PAGE_SIZE;
             let access = Access { read: true, write: false, execute: false };
             return allowed(access).then_some((physical, usize::try_from(inside).ok()?));

@@ -66,6 +66,7 @@ const AT_SECURE: u64 = 23;
 const AT_RANDOM: u64 = 25;
 const AT_HWCAP2: u64 = 26;
 const AT_EXECFN: u64 = 31;
+const AT_SYSINFO_EHDR: u64 = 33;
 const AT_MINSIGSTKSZ: u64 = 51;
 
 /// `HWCAP2_FSGSBASE`, arch/x86/include/uapi/asm/hwcap2.h.
@@ -99,6 +100,7 @@ pub(crate) fn lay_out(
     let strings_at = (top - (strings.len() as u64).min(top)) & !15;
     let at = |offset: u64| strings_at + offset;
     let vector = [
+        (AT_SYSINFO_EHDR, layout::VDSO),
         (AT_HWCAP, u64::from(auxiliary.hardware)),
         (AT_PAGESZ, layout::PAGE_SIZE),
         (AT_CLKTCK, CLOCK_TICKS),
@@ -179,6 +181,7 @@ mod tests {
             (6..).step_by(2).map(|index| (word(index), word(index + 1))).take_while(|pair| pair.0 != 0).collect();
         let find = |key| vector.iter().find(|pair| pair.0 == key).unwrap().1;
         assert_eq!((find(AT_PHDR), find(AT_PHNUM), find(AT_ENTRY)), (0x40_0040, 4, 0x40_1000));
+        assert_eq!(find(AT_SYSINFO_EHDR), layout::VDSO);
         assert_eq!(text(find(AT_EXECFN)), "/prog");
         let random = usize::try_from(find(AT_RANDOM) - stack.pointer).unwrap();
         assert_eq!(stack.bytes[random..random + 16], [7; 16]);

@@ -85,6 +85,7 @@ pub(super) fn step_with(
     kernel.watch.enter()?;
     kernel.machine.set_signal_mask(kernel.watch.mask_inside())?;
     let entered = clock::monotonic();
+    kernel.show_clock(entered)?;
     let event = kernel.machine.run();
     let left = clock::monotonic();
     meter.guest += left.saturating_sub(entered);

@@ -10,6 +10,11 @@ pub(crate) fn monotonic() -> Nanos {
     nanos(rustix::time::clock_gettime(ClockId::Monotonic))
 }
 
+/// `CLOCK_REALTIME`, in the same way; before 1970 is 1970.
+pub(crate) fn realtime() -> Nanos {
+    nanos(rustix::time::clock_gettime(ClockId::Realtime))
+}
+
 /// CPU time that this thread used, in the guest and in the host: a system call, some 200 ns.
 pub(crate) fn thread_cpu() -> Nanos {
     nanos(rustix::time::clock_gettime(ClockId::ThreadCPUTime))

@@ -126,6 +126,9 @@ pub enum ProbeFailure {
     /// A changed page-table entry was not seen.
     #[error("the probe's changed page-table entry was not seen")]
     StaleEntry,
+    /// Its time-stamp counter, or the host's, is no clock that both could read.
+    #[error("{0}")]
+    Counter(&'static str),
     /// KVM left the guest in a way that the probe does not expect.
     #[error("the probe ended with {0}")]
     Exit(String),

@@ -96,6 +96,10 @@ impl Vcpu for FakeVcpu {
         None
     }
 
+    fn show_hosts_counter(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn open_posted(&mut self, _ring_page: i64) -> Result<(), HostError> {
         Ok(())
     }

@@ -18,6 +18,7 @@
 //! cancel   the token that another thread holds
 //! clock    nanoseconds; cpu: a thread's CPU time, not asked for too often
 //! file_lock record locks on the host's files
+//! tsc      the time-stamp counter as a clock, and how long a tick takes
 //! process  which process this is: VMs do not survive a fork
 //! seam     every kernel call passes here and can fail on demand
 //! requests KVM's requests by number, for a filter
@@ -54,5 +55,6 @@ pub(crate) mod requests;
 pub(crate) mod seam;
 pub(crate) mod shared;
 pub(crate) mod shell;
+pub(crate) mod tsc;
 pub(crate) mod vcpu;
 pub(crate) mod watch;

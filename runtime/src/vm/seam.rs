@@ -26,6 +26,8 @@ pub enum HostCall {
     EnableCapability,
     /// `KVM_GET_TSC_KHZ`
     GetTscKhz,
+    /// `KVM_SET_DEVICE_ATTR`
+    SetTscOffset,
     /// `KVM_REGISTER_COALESCED_MMIO`
     RegisterCoalesced,
     /// `KVM_SET_CPUID2`
@@ -116,6 +118,7 @@ impl HostCall {
             Self::CreateVm => "KVM_CREATE_VM",
             Self::SetMemory => "KVM_SET_USER_MEMORY_REGION",
             Self::GetTscKhz => "KVM_GET_TSC_KHZ",
+            Self::SetTscOffset => "KVM_SET_DEVICE_ATTR",
             Self::RegisterCoalesced => "KVM_REGISTER_COALESCED_MMIO",
             Self::EnableCapability => "KVM_ENABLE_CAP",
             Self::CreateVcpu => "KVM_CREATE_VCPU",

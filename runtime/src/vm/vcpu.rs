@@ -10,8 +10,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use kvm_bindings::{
-    KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_vcpu_events,
-    kvm_xcr, kvm_xcrs, kvm_xsave,
+    KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, Msrs, kvm_device_attr,
+    kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_vcpu_events, kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::VcpuFd;
 
@@ -37,6 +37,8 @@ pub(crate) const XSAVE_BYTES: usize = 4096;
 const KVM_RUN: libc::c_ulong = 0xae80;
 /// `_IOW(KVMIO, 0x8b, struct kvm_signal_mask)`, linux/kvm.h.
 const KVM_SET_SIGNAL_MASK: libc::c_ulong = 0x4004_ae8b;
+/// `_IOW(KVMIO, 0xe1, struct kvm_device_attr)`, linux/kvm.h. Also a vCPU's, which kvm-ioctls has not.
+const KVM_SET_DEVICE_ATTR: libc::c_ulong = 0x4018_aee1;
 
 /// A virtual CPU, real or fake.
 pub(crate) trait Vcpu: Send + fmt::Debug {
@@ -75,6 +77,9 @@ pub(crate) trait Vcpu: Send + fmt::Debug {
 
     /// Ticks of the guest's time-stamp counter in a millisecond; none if KVM does not tell.
     fn ticks_per_millisecond(&self) -> Option<u32>;
+
+    /// From now on the guest's time-stamp counter is the host's, if this KVM can do that.
+    fn show_hosts_counter(&mut self) -> Result<(), HostError>;
 
     /// From now on stores to coalesced zones are found by [`drain_posted`](Self::drain_posted), where KVM has such zones.
     fn open_posted(&mut self, ring_page: i64) -> Result<(), HostError>;
@@ -272,6 +277,23 @@ impl Vcpu for KvmVcpu {
 
     fn ticks_per_millisecond(&self) -> Option<u32> {
         seam::call(HostCall::GetTscKhz, || self.fd.get_tsc_khz()).ok().filter(|&ticks| ticks > 0)
+    }
+
+    fn show_hosts_counter(&mut self) -> Result<(), HostError> {
+        let offset = 0_u64;
+        let attribute = kvm_device_attr {
+            flags: 0,
+            group: KVM_VCPU_TSC_CTRL,
+            attr: KVM_VCPU_TSC_OFFSET.into(),
+            addr: (&raw const offset).expose_provenance() as u64,
+        };
+        let fd = self.fd.as_raw_fd();
+        seam::call(HostCall::SetTscOffset, || {
+            // SAFETY: the descriptor is a vCPU's; the kernel reads the attribute, and for this one eight bytes at `addr`, which live for as
+            // long as the call.
+            seam::check(unsafe { libc::ioctl(fd, KVM_SET_DEVICE_ATTR, &raw const attribute) })
+        })?;
+        Ok(())
     }
 
     fn open_posted(&mut self, ring_page: i64) -> Result<(), HostError> {

@@ -68,6 +68,13 @@ pub(crate) fn all() -> Vec<Subject> {
             time: seconds(5),
             pair: system_call(),
         },
+        Subject {
+            name: "clock read, vDSO",
+            floor: "outside",
+            goal: Goal::Ratio { most: 2.0, margin: 0.2 },
+            time: seconds(2),
+            pair: clock_read(),
+        },
         limit("5 ms of wall time", Limit::Wall),
         limit("5 ms of CPU time", Limit::Cpu),
     ]
@@ -86,24 +93,42 @@ pub(crate) fn floor(floor: Floor) -> Duration {
     HostProbe::get().and_then(|probe| probe.measure_once(floor)).expect("a floor of this host")
 }
 
-/// The kernel's time by its own clock, inside and outside: the same ELF file.
-fn computing(kernel: &'static str) -> Box<dyn FnMut() -> (Duration, Duration)> {
-    let program = program("kernels");
+/// What a guest prints inside, and outside: the same ELF file.
+fn both_sides(name: &'static str, argument: &'static str) -> impl FnMut() -> (Vec<u8>, Vec<u8>) {
+    let program = program(name);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = directory.path().join("kernels");
-    std::fs::write(&path, guest("kernels")).expect("the guest as a file");
+    let path = directory.path().join(name);
+    std::fs::write(&path, guest(name)).expect("the guest as a file");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("an executable file");
-    Box::new(move || {
+    move || {
         // The closure owns the directory as well: it goes when the last pair was measured.
-        let path = directory.path().join("kernels");
+        let path = directory.path().join(name);
         let mut command = Command::new(&program);
-        command.arg(kernel).limits(Limits::new().memory(MEMORY)).call(generous());
+        command.arg(argument).limits(Limits::new().memory(MEMORY)).call(generous());
         let inside = command.output().expect("a run");
-        assert_eq!(inside.end, End::Exited(0), "{kernel}");
-        let outside = process::Command::new(path).arg(kernel).output().expect("a process");
-        let (inside, outside) = (printed(&inside.stdout), printed(&outside.stdout));
+        assert_eq!(inside.end, End::Exited(0), "{name} {argument}");
+        let outside = process::Command::new(path).arg(argument).output().expect("a process");
+        (inside.stdout, outside.stdout)
+    }
+}
+
+/// The kernel's time by its own clock.
+fn computing(kernel: &'static str) -> Box<dyn FnMut() -> (Duration, Duration)> {
+    let mut run = both_sides("kernels", kernel);
+    Box::new(move || {
+        let (inside, outside) = run();
+        let (inside, outside) = (printed(&inside), printed(&outside));
         assert_eq!(inside.1, outside.1, "{kernel} computes something else inside");
         (inside.0, outside.0)
+    })
+}
+
+/// A reading of `CLOCK_MONOTONIC` by itself: the guest prints what a hundred take.
+fn clock_read() -> Box<dyn FnMut() -> (Duration, Duration)> {
+    let mut run = both_sides("vdso", "cost");
+    Box::new(move || {
+        let (inside, outside) = run();
+        (printed(&inside).0 / 100, printed(&outside).0 / 100)
     })
 }
 

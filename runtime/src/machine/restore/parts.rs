@@ -11,6 +11,7 @@ use std::sync::Arc;
 use ampoule_kernel::layout::{self, PAGE_SIZE, USER_END, USER_START};
 
 use super::super::arena;
+use super::super::clock::Times;
 use super::super::frames::{Frame, Frames};
 use super::super::image::{CHUNK_PAGES, Image, PageContent};
 use super::super::paging::{Access, Arena, Page, PageTables};
@@ -110,6 +111,7 @@ impl AddressSpace {
             registers: general,
             reload: Reload { extended, segments },
             family: next_family(),
+            told: Times::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ampoule_kernel::layout::{self, USER_END};
+use ampoule_kernel::vdso;
 
 use super::SnapshotFileError;
 use crate::machine::extended;
@@ -86,9 +87,9 @@ fn checked(
     if is_possible(value) { Ok(value) } else { Err(SnapshotFileError::Register { register, value }) }
 }
 
-/// Its own half, or the first instruction of the gate that it may call.
+/// Its own half, the first instruction of the gate that it may call, or where the vDSO is the same in all versions.
 fn is_where_a_program_is(rip: u64) -> bool {
-    rip < USER_END || rip == layout::CALL_GATE
+    rip < USER_END || rip == layout::CALL_GATE || vdso::is_lasting(rip)
 }
 
 /// What a data segment register of CPL3 can be loaded with: nothing, and the flat data or code segment of its own level.
