@@ -23,7 +23,8 @@ const XATTR_FLAGS: u32 = 3;
 /// The longest name of an extended attribute.
 const XATTR_NAME_BYTES: usize = 255;
 
-/// What time it is for files: on the program's own clock, which does not move by that, or on the coarse one that Linux takes, too.
+/// What time it is for files: on the program's own clock, which does not move by that, or on the host's: not the coarse one that Linux takes, which
+/// would be behind what the vDSO has told.
 pub(super) fn file_time(supply: &Supply) -> Time {
     const SECOND: u64 = 1_000_000_000;
     match supply.now() {
@@ -32,7 +33,7 @@ pub(super) fn file_time(supply: &Supply) -> Time {
             nsecs: u32::try_from(now.realtime % SECOND).unwrap_or(0),
         },
         None => {
-            let now = clock_gettime(ClockId::RealtimeCoarse);
+            let now = clock_gettime(ClockId::Realtime);
             Time { secs: now.tv_sec, nsecs: u32::try_from(now.tv_nsec).unwrap_or(0) }
         }
     }
