@@ -75,6 +75,7 @@ pub(super) fn seam_needs(call: HostCall) -> Needs {
         HostCall::CreateVcpu => Requests(&[kvm::CREATE_VCPU]),
         HostCall::EnableCapability => Requests(&[kvm::ENABLE_CAP]),
         HostCall::GetTscKhz => Requests(&[kvm::GET_TSC_KHZ]),
+        HostCall::SetTscOffset => Requests(&[kvm::SET_DEVICE_ATTR]),
         HostCall::RegisterCoalesced => Requests(&[kvm::REGISTER_COALESCED_MMIO]),
         HostCall::SetCpuid => Requests(&[kvm::SET_CPUID2]),
         HostCall::SetMsrs => Requests(&[kvm::SET_MSRS]),

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 
 pub use self::error::ConfineError;
 use crate::vm::device::Device;
+use crate::vm::tsc;
 
 /// What happens to a thread that makes a system call which it may not make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,7 +117,7 @@ impl Confinement {
     /// # Errors
     /// [`ConfineError`]; the process is then as free as it was. It is one if there are other threads, since they would not be confined.
     pub fn apply_to_process(&self) -> Result<Enforced, ConfineError> {
-        Device::get()?;
+        prepare()?;
         let count = threads().map_err(|source| ConfineError::Uncounted { source })?;
         if count > 1 {
             return Err(ConfineError::Threads { count });
@@ -133,7 +134,7 @@ impl Confinement {
     /// # Errors
     /// [`ConfineError`]; the thread is then as free as it was, or starts threads by an older call than before.
     pub fn apply_to_this_thread(&self) -> Result<(), ConfineError> {
-        Device::get()?;
+        prepare()?;
         let programs = filter::programs(self.denied, &self.further)
             .map_err(|error| ConfineError::Seccomp { reason: error.into() })?;
         for program in &programs {
@@ -141,6 +142,14 @@ impl Confinement {
         }
         Ok(())
     }
+}
+
+/// Opens and reads what is opened and read once in a process.
+fn prepare() -> Result<(), ConfineError> {
+    Device::get()?;
+    // The clock source's name, by which guests have a clock of their own or not.
+    let _ = tsc::is_clock();
+    Ok(())
 }
 
 /// The version of this kernel's landlock; none if it has none, or it is not enabled.

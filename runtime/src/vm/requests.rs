@@ -35,6 +35,7 @@ pub(crate) const GET_TSC_KHZ: u32 = request::<()>(NONE, 0xa3);
 pub(crate) const GET_XSAVE: u32 = request::<[u32; 1024]>(READ, 0xa4);
 pub(crate) const SET_XSAVE: u32 = request::<[u32; 1024]>(WRITE, 0xa5);
 pub(crate) const SET_XCRS: u32 = request::<kvm::kvm_xcrs>(WRITE, 0xa7);
+pub(crate) const SET_DEVICE_ATTR: u32 = request::<kvm::kvm_device_attr>(WRITE, 0xe1);
 pub(crate) const CLEAR_DIRTY_LOG: u32 = request::<kvm::kvm_clear_dirty_log>(READ | WRITE, 0xc0);
 
 /// `_IOC(way, KVMIO, number, size)`, asm-generic/ioctl.h.
@@ -68,6 +69,7 @@ mod tests {
             (SET_CPUID2, 0x4008_ae90),
             (SET_VCPU_EVENTS, 0x4040_aea0),
             (ENABLE_CAP, 0x4068_aea3),
+            (SET_DEVICE_ATTR, 0x4018_aee1),
             (GET_TSC_KHZ, 0xaea3),
             (GET_XSAVE, 0x9000_aea4),
             (SET_XSAVE, 0x5000_aea5),

@@ -77,12 +77,13 @@ pub enum HostCall {
 impl HostCall {
     /// Every one.
     #[cfg(feature = "confine")]
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::OpenDevice,
         Self::SupportedCpuid,
         Self::CreateVm,
         Self::SetMemory,
         Self::GetTscKhz,
+        Self::SetTscOffset,
         Self::RegisterCoalesced,
         Self::EnableCapability,
         Self::CreateVcpu,
