@@ -54,6 +54,9 @@ mod command;
 pub mod confine;
 mod end;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod linux;
 mod machine;

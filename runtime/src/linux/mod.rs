@@ -37,6 +37,8 @@ mod pipes;
 mod proc;
 pub(crate) mod random;
 pub(crate) mod reply;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod rig;
 mod sigframe;
 mod signals;
 pub(crate) mod sources;

@@ -157,7 +157,7 @@ impl Machine {
     }
 
     /// A machine over a fake vCPU.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn fake(vcpu: Box<dyn Vcpu>, payload_pages: u64) -> Result<Self, HostError> {
         let geometry = Geometry { payload_pages, table_pages: arena(payload_pages).pages };
         let passage = Passage { gate: Gate::User, bell: Bell::Out };

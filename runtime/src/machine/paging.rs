@@ -539,7 +539,7 @@ impl PageTables {
     }
 
     /// Tables in use, the root aside: what is charged.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn count(&self) -> u64 {
         self.tables.iter().flatten().count() as u64 - 1 - self.spare.len() as u64
     }

@@ -18,6 +18,8 @@ mod elf;
 mod error;
 mod file;
 mod interface;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod promises;
 mod sections;
 mod segments;
 mod symbols;

@@ -32,6 +32,8 @@ mod pace;
 pub(crate) mod region;
 pub(crate) mod run;
 pub(crate) mod saved;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod script;
 pub(crate) mod session;
 mod step;
 mod vcpu_thread;

@@ -37,7 +37,7 @@ pub(crate) mod device;
 pub(crate) mod dirty;
 pub(crate) mod error;
 pub(crate) mod exit;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fake;
 pub(crate) mod features;
 pub(crate) mod file_lock;

@@ -88,7 +88,7 @@ impl Shell {
     }
 
     /// A shell around a fake vCPU: memory without a VM.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn fake(geometry: Geometry, vcpu: Box<dyn Vcpu>) -> Result<Self, HostError> {
         let (memory, dirty) = (GuestMemory::new(geometry)?, DirtyPages::new(geometry.payload_pages));
         Ok(Self { vcpu, vm: None, memory, dirty, ring: None, owner: process::current() })

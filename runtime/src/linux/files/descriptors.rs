@@ -10,7 +10,7 @@
 //!   2 ──► Stderr     4 ─┘
 //! ```
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod account;
 mod state;
 

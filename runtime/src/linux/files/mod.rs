@@ -34,6 +34,8 @@ mod pipes;
 mod rename;
 mod resolve;
 mod size;
+#[cfg(any(test, feature = "fuzzing"))]
+mod sound;
 mod stat;
 mod state;
 #[cfg(test)]

@@ -73,21 +73,6 @@ impl Files {
             resolve::Found::Host(_) => panic!("{path} is the host's"),
         }
     }
-
-    pub(in crate::linux) fn assert_account(&self) {
-        self.tree.assert_account(|inode| self.current == Location::Tree(inode) || self.descriptors.hold(inode));
-    }
-
-    /// Whether everything is as calls leave it, wherever it came from.
-    pub(in crate::linux) fn assert_sound(&self) {
-        self.assert_account();
-        self.tree.assert_sound();
-        self.descriptors.assert_sound();
-        assert!(self.umask <= 0o777);
-        if let Location::Tree(current) = self.current {
-            assert!(self.tree.directory(current).is_ok());
-        }
-    }
 }
 
 pub(in crate::linux::files) fn bytes_of(source: Source<'_>) -> Vec<u8> {

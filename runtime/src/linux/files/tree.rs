@@ -379,5 +379,5 @@ fn resize_to(contents: &mut Arc<Vec<u8>>, len: usize) -> Result<&mut Vec<u8>, Er
     Ok(own)
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod account;

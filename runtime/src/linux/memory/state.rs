@@ -24,7 +24,7 @@ impl Memory {
         Ok(Self { areas: Areas::decode(reader)?, heap_start: start, heap_end: end })
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(in crate::linux) fn heap(&self) -> std::ops::Range<u64> {
         self.heap_start..self.heap_end
     }

@@ -8,6 +8,8 @@
 //! Not checked here: that the areas and the machine's pages agree. Whoever reads both compares them.
 
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+mod sound;
 #[cfg(test)]
 mod tests;
 

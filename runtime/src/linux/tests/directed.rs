@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use super::*;
 use crate::end::{End, Limit};
 use crate::linux::areas::{MAX_AREAS, Purpose};
+use crate::linux::streams::Input;
 use crate::machine::event::{Exception, PAGE_FAULT};
 use crate::machine::paging::{Access, Page};
 use crate::signal::Signal;

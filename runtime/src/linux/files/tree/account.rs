@@ -1,5 +1,13 @@
 //! The account of a tree, counted anew: what the tests hold [`Tree`]'s running one against.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "checks for tests and fuzzing, which end by a panic"
+)]
+
 use super::*;
 use crate::linux::files::pipes::PIPE_CAPACITY;
 
