@@ -8,6 +8,8 @@ use crate::machine::event::{Exception, PAGE_FAULT};
 
 /// Wall time of one call: sleeping and polling end by it.
 const WALL: Nanos = 2_000_000;
+/// States of one system call between two new processes.
+const BLOCK: u64 = 20;
 /// Enough for some mappings, too little for many.
 const PAGES: u64 = 768;
 
@@ -15,6 +17,10 @@ const PAGES: u64 = 768;
 struct Random(u64);
 
 impl Random {
+    fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -126,12 +132,15 @@ fn fill(random: &mut Random, rig: &mut Rig) {
     });
 }
 
-fn call(random: &mut Random, rig: &Rig) -> (u64, [u64; 6]) {
-    let number = match random.below(8) {
+fn number(random: &mut Random) -> u64 {
+    match random.below(8) {
         0..=2 => random.below(601),
         3 => random.pick(&[u64::MAX, 1 << 32, 511, 512, 1 << 63]),
         _ => random.pick(&FAVOURITES),
-    };
+    }
+}
+
+fn arguments(random: &mut Random, rig: &Rig, number: u64) -> [u64; 6] {
     let mut arguments = [(); 6].map(|()| argument(random, rig));
     if random.below(4) != 0 {
         match number {
@@ -160,7 +169,7 @@ fn call(random: &mut Random, rig: &Rig) -> (u64, [u64; 6]) {
             _ => {}
         }
     }
-    (number, arguments)
+    arguments
 }
 
 /// Gives the registers a stack that is one, most of the time.
@@ -174,8 +183,34 @@ fn stack(random: &mut Random, rig: &mut Rig) {
     rig.machine.set_registers(&registers).unwrap();
 }
 
+/// Makes one system call; its result is a value or an errno that Linux has.
+fn call(random: &mut Random, rig: &mut Rig, number: u64, label: &str) -> Result<(), Refusal> {
+    let arguments = arguments(random, rig, number);
+    let described = format!("{label}: {number} {arguments:x?}");
+    let began = std::time::Instant::now();
+    let value = rig.call_within(WALL, number, &arguments);
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(1), "{described} took {took:?}");
+    let value = value?.cast_signed();
+    assert!(!(-4095..-133).contains(&value), "{described}: {value:#x} is no errno");
+    Ok(())
+}
+
+/// Looks at what came of it; false if nobody runs on.
+fn goes_on(result: Result<(), Refusal>, rig: &Rig, label: &str) -> bool {
+    match result {
+        Ok(()) => rig.check(),
+        // Over in the middle of something.
+        Err(Refusal::End(End::Limit(Limit::Wall))) => return false,
+        Err(Refusal::End(End::Cancelled | End::Limit(Limit::Cpu | Limit::Output))) => panic!("nobody asked for it"),
+        Err(Refusal::End(_)) => rig.check(),
+        Err(refusal) => panic!("{label}: {refusal:?}"),
+    }
+    true
+}
+
 fn play(seed: u64, calls: u64) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::seeded(seed);
     let mut rig = Rig::new(PAGES);
     let mut stops = 0;
     for index in 0..calls {
@@ -188,52 +223,80 @@ fn play(seed: u64, calls: u64) {
             stops += 1;
             rig.machine.run().unwrap();
         }
+        let label = format!("seed {seed}, call {index}");
         let result = if random.below(12) == 0 {
             let address = argument(&mut random, &rig);
             let error_code = random.below(32);
             let vector = if random.below(2) == 0 { PAGE_FAULT } else { u8::try_from(random.below(32)).unwrap() };
             let address = (vector == PAGE_FAULT).then_some(address);
             let mut watch = watch(WALL);
-            rig.kernel(&mut watch).exception(Exception { vector, error_code, address }).map(|_| 0)
+            rig.kernel(&mut watch).exception(Exception { vector, error_code, address }).map(drop)
         } else {
-            let (number, arguments) = call(&mut random, &rig);
-            let described = format!("seed {seed}, call {index}: {number} {arguments:x?}");
-            let began = std::time::Instant::now();
-            let result = rig.call_within(WALL, number, &arguments);
-            let took = began.elapsed();
-            assert!(took < std::time::Duration::from_secs(1), "{described} took {took:?}");
-            if let Ok(value) = result
-                && (-4095..0).contains(&value.cast_signed())
-            {
-                assert!(value.cast_signed() >= -133, "{described}: {value:#x} is no errno");
-            }
-            result
+            let number = number(&mut random);
+            call(&mut random, &mut rig, number, &label)
         };
-        match result {
-            Ok(_) => rig.check(),
-            // Over in the middle of something: nobody runs on.
-            Err(Refusal::End(End::Limit(Limit::Wall))) => rig = Rig::new(PAGES),
-            Err(Refusal::End(End::Cancelled | End::Limit(Limit::Cpu | Limit::Output))) => panic!("nobody asked for it"),
-            Err(Refusal::End(_)) => rig.check(),
-            Err(refusal) => panic!("seed {seed}, call {index}: {refusal:?}"),
-        }
-        if stops == STOPS {
+        if !goes_on(result, &rig, &label) || stops == STOPS {
             rig = Rig::new(PAGES);
             stops = 0;
         }
     }
 }
 
+/// One system call, again and again, each time in another state of registers and memory.
+fn play_number(number: u64, block: u64) {
+    let seed = number << 32 | block;
+    // A panic elsewhere does not say where it came from.
+    eprintln!("AMPOULE_TEST_SEED={seed}: system call {number}, block {block}");
+    let mut random = Random::seeded(seed);
+    let mut rig = Rig::new(PAGES);
+    for index in 0..BLOCK {
+        if random.below(4) == 0 {
+            fill(&mut random, &mut rig);
+        }
+        stack(&mut random, &mut rig);
+        if random.below(4) == 0 {
+            // Something that it may meet: a mapping, a file, a signal that waits.
+            let other = self::number(&mut random);
+            let label = format!("before {index}");
+            let result = call(&mut random, &mut rig, other, &label);
+            if !goes_on(result, &rig, &label) {
+                rig = Rig::new(PAGES);
+            }
+        }
+        let label = format!("state {index}");
+        let result = call(&mut random, &mut rig, number, &label);
+        if !goes_on(result, &rig, &label) {
+            rig = Rig::new(PAGES);
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok())
+}
+
 #[test]
 fn whatever_a_program_asks_for_it_gets_a_value_an_errno_or_an_end_and_all_is_in_order() {
     const CALLS: u64 = 1500;
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    if let Some(seed) = number("AMPOULE_TEST_SEED") {
+    if let Some(seed) = variable("AMPOULE_TEST_SEED") {
         return play(seed, CALLS);
     }
-    for seed in 0..4 * number("AMPOULE_TEST_SCALE").unwrap_or(1) {
+    for seed in 0..4 * variable("AMPOULE_TEST_SCALE").unwrap_or(1) {
         // A panic elsewhere does not say where it came from.
         eprintln!("seed {seed}");
         play(seed, CALLS);
+    }
+}
+
+/// `AMPOULE_TEST_SCALE=500` makes it 10,000 states for each number.
+#[test]
+fn every_system_call_number_in_many_states_of_registers_and_memory_leaves_all_in_order() {
+    if let Some(seed) = variable("AMPOULE_TEST_SEED") {
+        return play_number(seed >> 32, seed & u64::from(u32::MAX));
+    }
+    for number in 0..=600 {
+        for block in 0..variable("AMPOULE_TEST_SCALE").unwrap_or(1) {
+            play_number(number, block);
+        }
     }
 }
