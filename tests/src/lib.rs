@@ -15,6 +15,7 @@
 mod guests;
 mod native;
 mod plugged;
+mod process;
 mod sealed;
 
 pub use guests::{Guest, all_guests, guest, guests_of, variants_of};
@@ -23,4 +24,5 @@ pub use plugged::{
     asked, call_an_honest_plugin, call_bytes, call_bytes_within, echoing, resume_bytes, sandbox, stop_in_the_middle,
     word,
 };
+pub use process::{descriptors, mappings, resident, threads, threads_settle_at};
 pub use sealed::{ending, honest_call, program, run_hello, run_inside, scale};

@@ -14,7 +14,8 @@ use ampoule::{
     Stdio,
 };
 use ampoule_tests::{
-    call_bytes, call_bytes_within, echoing, honest_call, program, resume_bytes, run_hello, run_inside, sandbox, scale,
+    call_bytes, call_bytes_within, descriptors, echoing, honest_call, mappings, program, resume_bytes, run_hello,
+    run_inside, sandbox, scale, threads, threads_settle_at,
 };
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -103,21 +104,6 @@ fn all_kinds_of_runs() {
     drop(spawn(honest_call()));
 }
 
-fn count(directory: &str) -> usize {
-    std::fs::read_dir(directory).expect("a directory of /proc").count()
-}
-
-/// This process's threads, without those that recent kernels give each virtual machine.
-fn threads() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("a directory of /proc");
-    // A thread that has ended meanwhile has no name.
-    tasks
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
-        .filter(|name| !name.starts_with("kvm-"))
-        .count()
-}
-
 /// The lines of the calling thread's status that tell about signals.
 fn signals() -> BTreeMap<String, u64> {
     let status = std::fs::read_to_string("/proc/thread-self/status").expect("a file of /proc");
@@ -125,13 +111,6 @@ fn signals() -> BTreeMap<String, u64> {
     let signals =
         fields.filter(|(name, _)| name.starts_with("Sig") || *name == "ShdPnd").filter(|(name, _)| *name != "SigQ");
     signals.map(|(name, value)| (name.to_owned(), u64::from_str_radix(value.trim(), 16).expect("a mask"))).collect()
-}
-
-/// A child that is waited for or dropped may be a moment from its thread's end: the system takes it off the list after the join.
-fn threads_settle_at(wanted: usize) {
-    while threads() != wanted {
-        std::thread::yield_now();
-    }
 }
 
 fn a_run_leaves_no_thread() {
@@ -158,18 +137,17 @@ fn a_run_leaves_signals_alone() {
 }
 
 fn runs_leak_nothing() {
-    let mappings = || std::fs::read_to_string("/proc/self/maps").expect("a file of /proc").lines().count();
     // What is kept for the next run is kept after the first few; what grows with the number of runs is a leak.
     for _ in 0..3 {
         all_kinds_of_runs();
     }
     threads_settle_at(1);
-    let (descriptors, maps) = (count("/proc/self/fd"), mappings());
+    let (before, maps) = (descriptors(), mappings());
     for _ in 0..scale(10) {
         all_kinds_of_runs();
     }
     threads_settle_at(1);
-    assert!(count("/proc/self/fd") <= descriptors, "{descriptors} descriptors became {}", count("/proc/self/fd"));
+    assert!(descriptors() <= before, "{before} descriptors became {}", descriptors());
     assert!(mappings() <= maps + 8, "{maps} mappings became {}", mappings());
 }
 
@@ -272,20 +250,19 @@ fn all_kinds_of_sandboxes() {
 }
 
 fn sandboxes_leak_nothing() {
-    let mappings = || std::fs::read_to_string("/proc/self/maps").expect("a file of /proc").lines().count();
     // Machines that are kept hold descriptors and mappings, and those with a region of their own are of no use to the next sandbox.
     ampoule::set_max_idle_machines(0);
     for _ in 0..3 {
         all_kinds_of_sandboxes();
     }
-    let (descriptors, maps) = (count("/proc/self/fd"), mappings());
+    let (before, maps) = (descriptors(), mappings());
     assert_eq!(threads(), 1, "a sandbox runs on its caller's thread");
     // Four in each round.
     for _ in 0..scale(50) {
         all_kinds_of_sandboxes();
     }
     assert_eq!(threads(), 1);
-    assert!(count("/proc/self/fd") <= descriptors, "{descriptors} descriptors became {}", count("/proc/self/fd"));
+    assert!(descriptors() <= before, "{before} descriptors became {}", descriptors());
     assert!(mappings() <= maps + 8, "{maps} mappings became {}", mappings());
     ampoule::set_max_idle_machines(4);
     for _ in 0..3 {

@@ -34,6 +34,26 @@ fn a_thread_that_cannot_be_had_is_an_error_that_rust_survives() {
     assert_eq!((output.end, output.stdout.as_slice()), (End::Exited(0), &b"a thread: refused\n"[..]));
 }
 
+/// A guest that says the same inside as outside.
+fn says_the_same_outside(name: &str) {
+    let stdin = [0x2e; 10_000];
+    let outside = run_outside(guest(name), &[], &[], &stdin);
+    let inside = Outcome::inside(guest(name), &[], &[], &stdin);
+    assert_eq!(String::from_utf8_lossy(&inside.stdout), String::from_utf8_lossy(&outside.stdout));
+    assert_eq!(inside.ending, ampoule_tests::Ending::Exited(0));
+    run_hello();
+}
+
+#[test]
+fn paths_of_ten_thousand_components_or_of_odd_bytes_lead_where_they_lead_outside() {
+    says_the_same_outside("paths");
+}
+
+#[test]
+fn vectors_over_each_other_and_over_themselves_are_read_once_and_do_what_they_do_outside() {
+    says_the_same_outside("vectors");
+}
+
 #[test]
 fn hostile_vectors_are_bounded_work() {
     // 1,024 vectors of a MiB each in every call: as much as a call may ask for.

@@ -120,6 +120,10 @@ const RETURNS_AND_JUMPS: &[(&str, May)] = &[
     ("jump-noncanonical", SEGV),
     ("jump-to-top", SEGV),
     ("jump-to-zero", SEGV),
+    ("gate-to-noncanonical", SEGV),
+    ("gate-to-kernel", SEGV),
+    ("gate-to-top", SEGV),
+    ("gate-to-the-hole", SEGV),
     ("call-with-stack-at-zero", SEGV),
     ("call-with-stack-noncanonical", Fault),
     ("call-with-stack-in-kernel", SEGV),
@@ -278,6 +282,19 @@ fn every_port_faults_in_every_width_or_is_the_gate() {
         }
         run_hello();
     }
+}
+
+#[test]
+fn no_port_beside_the_gates_opens_in_any_width() {
+    let program = program("ports");
+    let gate = usize::from(ampoule_kernel::abi::SYSCALL_PORT);
+    for (first, count) in [(gate - 48, 48), (gate + 1, 48), (gate + 0x100, 1), (gate + 0x1000, 1)] {
+        let args = [first.to_string(), count.to_string(), "1".to_owned()];
+        let output = Command::new(&program).args(args).call(honest_call()).output().expect("a typed ending");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!((output.end, &*text), (End::Exited(0), &*format!("{} faulted, 0 went through\n", count * 7)));
+    }
+    run_hello();
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn hungry(what: &str, limits: Limits) -> ampoule::Output {
 
 #[test]
 fn mmap_and_brk_beyond_the_limit_fail_and_the_program_goes_on() {
-    for what in ["map", "brk", "mappings"] {
+    for what in ["map", "brk", "grow", "mappings"] {
         let output = hungry(what, Limits::new().memory(24 << 20));
         assert_eq!(output.end, End::Exited(0), "{what}: {}", String::from_utf8_lossy(&output.stdout));
     }
@@ -194,7 +194,7 @@ fn the_largest_memory_limit_costs_only_what_is_touched() {
 
 #[test]
 fn open_files_beyond_the_limit_fail_and_one_given_back_can_be_had_again() {
-    for what in ["descriptors", "open files"] {
+    for what in ["descriptors", "open files", "unnamed files"] {
         let output = hungry(what, Limits::new().open_files(20));
         assert_eq!(output.end, End::Exited(0), "{what}");
         let text = String::from_utf8_lossy(&output.stdout);
@@ -205,7 +205,7 @@ fn open_files_beyond_the_limit_fail_and_one_given_back_can_be_had_again() {
 
 #[test]
 fn files_in_memory_have_an_end_that_a_program_survives() {
-    for what in ["file", "files", "hole"] {
+    for what in ["file", "files", "hole", "directories", "seek", "truncate"] {
         let output = hungry(what, Limits::new());
         assert_eq!(output.end, End::Exited(0), "{what}: {}", String::from_utf8_lossy(&output.stdout));
     }

@@ -86,6 +86,7 @@ fn a_forged_stack_pointer_is_a_fault_when_it_is_used() {
 fn forged_flags_give_no_privilege() {
     for name in [
         "no interrupts",
+        "alignment check",
         "privilege level",
         "nested task",
         "resume flag",
@@ -129,6 +130,8 @@ fn forged_vector_state_is_ignored_or_a_fault() {
         "vector state of all ones",
         "extended size too large",
         "extended features too many",
+        "extended header of all ones",
+        "extended header compacted",
         "alternate stack in kernel",
         "alternate stack nonsense",
     ] {

@@ -16,6 +16,7 @@ use super::areas::Attributes;
 use super::streams::{Input, Output};
 use super::*;
 use crate::machine::load;
+use crate::machine::paging::Access;
 use crate::vm::fake::FakeVcpu;
 use crate::vm::watch::Budget;
 
@@ -89,9 +90,9 @@ impl Rig {
         self.process.memory.areas.iter().flat_map(|(area, _)| [area.start, area.end]).collect()
     }
 
-    /// Every segment is in memory with the file's bytes, and zeros where the file has none.
+    /// Every segment that can be read is in memory with the file's bytes, and zeros where the file has none.
     pub(crate) fn check_loaded(&self, program: &Program) {
-        for segment in program.segments() {
+        for segment in program.segments().iter().filter(|segment| segment.protection().read) {
             let pages = segment.pages();
             let mut found = vec![0xcc; usize::try_from(pages.end - pages.start).unwrap()];
             let start = pages.start + self.process.bias;
@@ -118,7 +119,9 @@ impl Rig {
             while let Some(page) = tables.next_mapped(at, area.end) {
                 let found = tables.lookup(page).unwrap();
                 assert!(frames.insert(found.frame), "one frame at two places");
-                let Attributes { access, .. } = attributes;
+                let Attributes { access: Access { read, write, execute }, .. } = attributes;
+                // A program's segment may say that it cannot be read; the processor knows no such pages.
+                let access = Access { read: read || write || execute, write, execute };
                 assert_eq!(found.access, access, "{page:x?} of {area:x?} {attributes:?}");
                 pages += 1;
                 at = page.address() + PAGE_SIZE;

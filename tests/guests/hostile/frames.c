@@ -39,6 +39,7 @@ static void forge(int number, siginfo_t *info, void *context) {
     CASE("no interrupts") registers[REG_EFL] &= ~0x200;
     CASE("privilege level") registers[REG_EFL] |= 0x3000;
     CASE("nested task") registers[REG_EFL] |= 0x4000;
+    CASE("alignment check") registers[REG_EFL] |= 0x40000;
     CASE("resume flag") registers[REG_EFL] |= 0x10000;
     CASE("virtual 8086") registers[REG_EFL] |= 0x20000;
     CASE("virtual interrupts") registers[REG_EFL] |= 0x180000;
@@ -54,6 +55,8 @@ static void forge(int number, siginfo_t *info, void *context) {
     CASE("vector state of all ones") memset(at->uc_mcontext.fpregs, 0xff, 512);
     CASE("extended size too large") extended[0] = 0x46505853, extended[1] = 0xffffffff, extended[4] = 0xffffffff;
     CASE("extended features too many") extended[0] = 0x46505853, extended[2] = extended[3] = 0xffffffff;
+    CASE("extended header of all ones") extended[0] = 0x46505853, memset((char *)at->uc_mcontext.fpregs + 512, 0xff, 64);
+    CASE("extended header compacted") extended[0] = 0x46505853, ((uint64_t *)at->uc_mcontext.fpregs)[65] = (uint64_t)1 << 63;
     CASE("full mask") memset(&at->uc_sigmask, 0xff, 8);
     CASE("alternate stack in kernel") at->uc_stack = (stack_t){.ss_sp = (void *)0xffffffff80000000, .ss_size = 65536};
     CASE("alternate stack nonsense") at->uc_stack = (stack_t){.ss_sp = NULL, .ss_size = 1, .ss_flags = 0x7777};

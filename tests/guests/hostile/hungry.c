@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -98,6 +99,55 @@ int main(int argc, char **argv) {
             if (write(fd, "x", 1) != 1) return refused("files", ENOSPC, count);
             close(fd);
         }
+    }
+    if (!strcmp(name, "directories")) { /* one in another, all the way down and up again */
+        char here[64];
+        for (; mkdir("deeper", 0700) == 0 && chdir("deeper") == 0; count++) {}
+        int reason = errno;
+        printf("a path to there is too long: %d\n", !getcwd(here, sizeof here) && errno == ERANGE);
+        for (long i = 0; i < count; i++)
+            if (chdir("..") || rmdir("deeper")) return printf("%ld from the bottom: %s\n", i, strerror(errno)), 1;
+        printf("back at the top: %d\n", getcwd(here, sizeof here) && !strcmp(here, "/"));
+        errno = reason;
+        return refused("directories", ENOSPC, count);
+    }
+    if (!strcmp(name, "unnamed files")) { /* each open, and without a name */
+        for (int fd; (fd = open("unnamed", O_RDWR | O_CREAT | O_EXCL, 0600)) >= 0; count++)
+            if (unlink("unnamed") || write(fd, block, 4096) != 4096) break;
+        int reason = errno;
+        for (int fd = 3; fd < 3 + count; fd++) close(fd);
+        printf("given back: %d\n", open("unnamed", O_RDWR | O_CREAT | O_EXCL, 0600) == 3 && write(3, block, 4096) == 4096);
+        errno = reason;
+        return refused("unnamed files", EMFILE, count);
+    }
+    if (!strcmp(name, "seek")) { /* further and further, with a byte at each place */
+        int fd = open("far", O_RDWR | O_CREAT, 0600);
+        int past = lseek(fd, -1, SEEK_SET) == -1 && errno == EINVAL && lseek(fd, INT64_MAX, SEEK_SET) == INT64_MAX &&
+                   lseek(fd, 1, SEEK_CUR) == -1 && errno == EOVERFLOW && read(fd, block, 1) == 0;
+        printf("past the end of all numbers: %d\n", past);
+        for (off_t at = 1; at > 0; at *= 2, count++)
+            if (lseek(fd, at, SEEK_SET) != at || write(fd, "x", 1) != 1) return errno == EFBIG ? refused("doublings", EFBIG, count) : refused("doublings", ENOSPC, count);
+        return 42;
+    }
+    if (!strcmp(name, "truncate")) { /* longer and longer by saying so */
+        int fd = open("long", O_RDWR | O_CREAT, 0600);
+        for (off_t length = 1; length > 0; length *= 2, count++)
+            if (ftruncate(fd, length)) return errno == EFBIG ? refused("doublings", EFBIG, count) : refused("doublings", ENOSPC, count);
+        return 42;
+    }
+    if (!strcmp(name, "grow")) { /* one mapping, twice as large again and again, moved where it must be */
+        size_t length = 4096;
+        char *at = map(length, PROT_READ | PROT_WRITE);
+        for (; at != MAP_FAILED; count++, length *= 2) {
+            memset(at + length / 2, 1, length / 2);
+            char *larger = mremap(at, length, length * 2, MREMAP_MAYMOVE);
+            if (larger == MAP_FAILED) break;
+            at = larger;
+        }
+        int reason = errno;
+        printf("what it had is still there: %d\n", at[length - 1] == 1);
+        errno = reason;
+        return refused("doublings", ENOMEM, count);
     }
     if (!strcmp(name, "signals")) { /* waiting signals are few, or a queue has its end */
         sigset_t all;

@@ -300,6 +300,22 @@ leave:  mov $231, %eax
         op jump-to-zero
         xor %eax, %eax
         jmp *%rax
+        /* Into the gate that system calls pass, with a return address of one's own: see CALL_GATE in guest-kernel/src/layout.rs. */
+        .macro through_the_gate address
+        mov $39, %eax
+        movabs $\address, %rcx
+        mov %rcx, %r8
+        movabs $0x7fffffffd000, %rdx
+        jmp *%rdx
+        .endm
+        op gate-to-noncanonical
+        through_the_gate 0x0000900000000000
+        op gate-to-kernel
+        through_the_gate 0xffff800000001000
+        op gate-to-top
+        through_the_gate 0xffffffffffffffff
+        op gate-to-the-hole
+        through_the_gate 0x0000800000000000
         op call-with-stack-at-zero
         xor %esp, %esp
         call harmless
