@@ -16,6 +16,7 @@ mod executors;
 mod honest;
 mod host_dirs;
 mod hostile_calls;
+mod hostile_dirs;
 mod hostile_instructions;
 mod hostile_plugins;
 mod hostile_programs;

@@ -1,0 +1,55 @@
+/* Goes for what lies beside a directory of the host's, while somebody there swaps and moves things: `escapes HOW ROUNDS PATH…`. Each path leads to a file
+ * that says "inside", unless it leads nowhere. What says anything else is printed. Goes on until both were met often enough. */
+#include "../check.h"
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static long reached, missed, wrong;
+
+static void look(const char *path) {
+    char text[64] = {0};
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) {
+        missed++;
+        return;
+    }
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    reached++;
+    /* Somebody may be about to write it. */
+    if (length > 0 && strcmp(text, "inside")) wrong++, printf("%s: %s\n", path, text);
+}
+
+static void change(const char *path) {
+    char other[300];
+    snprintf(other, sizeof other, "%s.new", path);
+    int fd = open(other, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd >= 0) write(fd, "new", 3), close(fd);
+    truncate(other, 1), unlink(other);
+    mkdir(other, 0700), rmdir(other);
+    rename(path, other), rename(other, path);
+    symlink("inside", other), unlink(other);
+    link(path, other), unlink(other);
+    chmod(path, 0600);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd >= 0) write(fd, "inside", 6), close(fd);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4) return 2;
+    int changes = !strcmp(argv[1], "change"), once = !strcmp(argv[1], "once");
+    long rounds = strtol(argv[2], NULL, 0);
+    if (!strcmp(argv[1], "stay")) { /* in the directory that is moved */
+        if (chdir(argv[3])) return 3;
+        argv++, argc--;
+    }
+    for (long round = 0; round < rounds || (!once && (reached < 20 || missed < 20)); round++)
+        for (int i = 3; i < argc; i++) {
+            look(argv[i]);
+            if (changes) change(argv[i]);
+        }
+    fprintf(stderr, "%ld reached, %ld missed\n", reached, missed);
+    printf("%ld wrong\n", wrong);
+    return once ? reached != 0 : wrong != 0;
+}
