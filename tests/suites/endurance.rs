@@ -31,7 +31,8 @@ const SHORT: Duration = Duration::from_millis(2);
 fn main() {
     ampoule::set_max_idle_machines(4);
     for (promise, check) in [
-        ("mixed runs leave nothing that grows", mixed_runs_leave_nothing_that_grows as fn()),
+        ("what a guest asks for, the host does not allocate", what_a_guest_asks_for_the_host_does_not_allocate as fn()),
+        ("mixed runs leave nothing that grows", mixed_runs_leave_nothing_that_grows),
         ("programs with changed bytes each end with a name", changed_programs_each_end_with_a_name),
     ] {
         print!("{promise} ... ");
@@ -180,6 +181,44 @@ fn mixed_runs_leave_nothing_that_grows() {
     rounds(scale(200));
     before.have_not_grown();
     run_hello();
+}
+
+/// The most memory that was ever resident, in bytes.
+fn highest() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a file of /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the highest resident set");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+fn what_a_guest_asks_for_the_host_does_not_allocate() {
+    // Terabytes, billions of descriptors, gibibytes in one call, and vectors as long as they may be: within 24 MiB.
+    let stdin = vec![0x2e; 10_000];
+    let ask = || {
+        for (name, args) in [
+            ("pointers", &[][..]),
+            ("vectors", &[]),
+            ("paths", &[]),
+            ("hungry", &["hole"]),
+            ("hungry", &["seek"]),
+            ("hungry", &["truncate"]),
+            ("hungry", &["mappings"]),
+            ("hungry", &["sparse"]),
+            ("hungry", &["directories"]),
+            ("hungry", &["signals"]),
+            ("handlers", &["crash in handler, again and again"]),
+        ] {
+            let program = program(name);
+            let mut command = Command::new(&program);
+            command.args(args).stdin(Stdio::bytes(stdin.clone())).limits(small()).call(honest_call());
+            command.output().expect("a typed ending");
+        }
+    };
+    run_hello();
+    let before = highest();
+    ask();
+    // The guest's own memory, its files within their quota, the page tables' mirror, and what describes its mappings.
+    let most = before + (24 << 20) + 2 * u64::try_from(Limits::DEFAULT_FILE_BYTES).expect("64 bits") + SLACK;
+    assert!(highest() <= most, "{before} bytes became {}, and {most} are plenty", highest());
 }
 
 /// Numbers that look random: splitmix64.

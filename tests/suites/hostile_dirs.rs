@@ -142,6 +142,27 @@ fn above_a_directory_that_is_moved_out_there_is_nothing_of_the_hosts() {
 }
 
 #[test]
+fn a_file_that_is_truncated_under_its_mapping_is_no_fault_of_anybodys() {
+    let scene = Scene::new();
+    let path = scene.path("data/file");
+    fs::write(&path, [b'x'; 1 << 16]).expect("a file");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("a file");
+    scene.run("map", &["/data/file"], |_| {
+        for length in [0, 1 << 16, 100, 1 << 20, 4096, 4097] {
+            file.set_len(length).expect("another length");
+        }
+    });
+    // The embedder's own files are read when they are opened, so that what becomes of them afterwards is nobody's fault either.
+    fs::write(&path, ampoule_tests::guest("hello")).expect("a file");
+    let program = ampoule::Program::from_file(&path).expect("a program");
+    let region = ampoule::Region::from_file(&path).expect("a region");
+    let length = region.len();
+    file.set_len(10).expect("a short file");
+    let output = Command::new(&program).call(honest_call()).output().expect("a run");
+    assert_eq!((output.end, output.stdout.as_slice(), region.len()), (End::Exited(0), &b"hello\n"[..], length));
+}
+
+#[test]
 fn links_of_proc_that_are_more_than_their_text_lead_nowhere() {
     let outside = tempfile::NamedTempFile::new().expect("a file");
     fs::write(outside.path(), "outside").expect("text");

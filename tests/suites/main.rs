@@ -9,6 +9,8 @@
 
 mod abi_document;
 mod async_calls;
+mod attributions;
+mod bug_classes;
 mod doorbells;
 mod events;
 mod exact;

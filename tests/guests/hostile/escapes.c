@@ -2,6 +2,7 @@
  * that says "inside", unless it leads nowhere. What says anything else is printed. Goes on until both were met often enough. */
 #include "../check.h"
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,8 +37,27 @@ static void change(const char *path) {
     if (fd >= 0) write(fd, "inside", 6), close(fd);
 }
 
+/* Maps and reads a file that somebody makes longer and shorter: what is there is zeros or x, and nothing is a fault. */
+static int map(const char *path, long rounds) {
+    static char text[1 << 16];
+    long sum = 0;
+    for (long round = 0; round < rounds; round++) {
+        int fd = open(path, O_RDONLY);
+        char *at = mmap(NULL, sizeof text, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (at == MAP_FAILED) return 4;
+        for (size_t i = 0; i < sizeof text; i++)
+            if (at[i] != 0 && at[i] != 'x') return 5;
+        sum += read(fd, text, sizeof text);
+        munmap(at, sizeof text), close(fd);
+    }
+    fprintf(stderr, "%ld read\n", sum);
+    puts("0 wrong");
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc < 4) return 2;
+    if (!strcmp(argv[1], "map")) return map(argv[3], strtol(argv[2], NULL, 0));
     int changes = !strcmp(argv[1], "change"), once = !strcmp(argv[1], "once");
     long rounds = strtol(argv[2], NULL, 0);
     if (!strcmp(argv[1], "stay")) { /* in the directory that is moved */

@@ -77,6 +77,29 @@ static void bad_everywhere(const char *name, long bad, int readable) {
     close(fd);
 }
 
+/* Ranges whose last byte is good, and their first is not. */
+static void ends_well(void) {
+    char *hole = pages + 8192, *good = mmap(hole, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    char *start = good - 50;
+    mprotect(pages + 4096, 4096, PROT_NONE);
+    int fd = open("file", O_RDWR | O_CREAT, 0600);
+    expect_fault("read", "a good end", raw(SYS_read, 0, (long)start, 100, 0, 0, 0));
+    expect_fault("write", "a good end", raw(SYS_write, fd, (long)start, 100, 0, 0, 0));
+    expect_fault("getrandom", "a good end", raw(SYS_getrandom, (long)start, 100, 0, 0, 0, 0));
+    expect_fault("getcwd", "a good end", raw(SYS_getcwd, (long)(good - 1), 4096, 0, 0, 0, 0));
+    expect_fault("uname", "a good end", raw(SYS_uname, (long)start, 0, 0, 0, 0, 0));
+    expect_fault("fstat", "a good end", raw(SYS_fstat, fd, (long)(good - 8), 0, 0, 0, 0));
+    expect_fault("writev", "an array with a good end", raw(SYS_writev, fd, (long)(good - 8), 1, 0, 0, 0));
+    expect_fault("poll", "an array with a good end", raw(SYS_poll, (long)(good - 4), 2, 0, 0, 0, 0));
+    expect_fault("nanosleep", "a good end", raw(SYS_nanosleep, (long)(good - 8), 0, 0, 0, 0, 0));
+    /* From the top of all addresses around to good ones. */
+    expect_fault("read", "a range around the end", raw(SYS_read, 0, -4096, (long)good + 8192, 0, 0, 0));
+    expect_fault("write", "a range around the end", raw(SYS_write, fd, -4096, (long)good + 8192, 0, 0, 0));
+    mprotect(pages + 4096, 4096, PROT_READ | PROT_WRITE);
+    munmap(good, 4096);
+    close(fd);
+}
+
 static void straddling(void) {
     /* The good part may be used or the whole refused; what lies after it is never reached. */
     char *edge = pages + 8192;
@@ -155,6 +178,7 @@ int main(void) {
     bad_everywhere("the hole's middle", (long)0x4000000000000000, 0);
     bad_everywhere("the end of the lower half", (long)0x00007fffffffffff, 0);
     bad_everywhere("guest-physical zero as a kernel would map it", (long)0xffff888000000000, 0);
+    ends_well();
     straddling();
     lengths();
     printf("%d checks, %d failures\n", checks, failures);
