@@ -41,4 +41,5 @@ mod snapshot_files;
 mod snapshots;
 mod sources;
 mod stdio;
+mod threat_model;
 mod vdso;
