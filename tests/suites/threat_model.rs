@@ -10,6 +10,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("directed", include_str!("../../runtime/src/linux/tests/directed.rs")),
     ("endurance", include_str!("endurance.rs")),
     ("exact", include_str!("exact.rs")),
+    ("forgeries", include_str!("../../runtime/src/snapshot/file/tests/forgeries.rs")),
     ("fuzzing", include_str!("../../runtime/src/fuzzing.rs")),
     ("host_dirs", include_str!("host_dirs.rs")),
     ("host_tests", include_str!("../../runtime/src/linux/files/host/tests.rs")),
