@@ -1,5 +1,5 @@
 /* Goes for what lies beside a directory of the host's, while somebody there swaps and moves things: `escapes HOW ROUNDS PATH…`. Each path leads to a file
- * that says "inside", unless it leads nowhere. What says anything else is printed. Goes on until both were met often enough. */
+ * within, unless it leads nowhere. What says "outside" is printed. Goes on until both were met often enough. */
 #include "../check.h"
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -18,8 +18,7 @@ static void look(const char *path) {
     ssize_t length = read(fd, text, sizeof text - 1);
     close(fd);
     reached++;
-    /* Somebody may be about to write it. */
-    if (length > 0 && strcmp(text, "inside")) wrong++, printf("%s: %s\n", path, text);
+    if (length > 0 && strstr(text, "outside")) wrong++, printf("%s: %s\n", path, text);
 }
 
 static void change(const char *path) {

@@ -106,6 +106,38 @@ static void odd_names(void) {
     FAILS(open("cut", O_CREAT | O_EXCL | O_WRONLY, 0600), EEXIST);
 }
 
+static void loops_of_links(void) {
+    struct stat here, root;
+    char name[16], to[16];
+    CHECK(symlink("b", "a") == 0 && symlink("a", "b") == 0 && symlink("self/self", "self") == 0);
+    FAILS(open("a", O_RDONLY), ELOOP);
+    FAILS(open("a/x", O_RDONLY), ELOOP);
+    FAILS(open("self", O_RDONLY), ELOOP);
+    FAILS(open("a", O_CREAT | O_WRONLY, 0600), ELOOP);
+    FAILS(open("a", O_CREAT | O_EXCL | O_WRONLY, 0600), EEXIST);
+    FAILS(stat("self/..", &here), ELOOP);
+    CHECK(lstat("a", &here) == 0 && S_ISLNK(here.st_mode) && readlink("self", path, sizeof path) == 9);
+    /* Forty are followed, and no more. */
+    CHECK(symlink("file", "l0") == 0);
+    for (int i = 1; i <= 40; i++) {
+        snprintf(to, sizeof to, "l%d", i - 1), snprintf(name, sizeof name, "l%d", i);
+        if (symlink(to, name)) printf("FAILED: %s\n", name), exit(1);
+    }
+    CHECK(is_there("l39"));
+    FAILS(open("l40", O_RDONLY), ELOOP);
+    CHECK(stat("/", &root) == 0 && symlink(repeated("../", 500, ".."), "up") == 0 && stat("up", &here) == 0 && here.st_ino == root.st_ino);
+    CHECK(symlink("d/../d/.././file", "winding") == 0 && is_there("winding") && is_there("d/../winding"));
+    CHECK(symlink("new", "dangling") == 0 && made("new") && is_there("dangling"));
+    FAILS(symlink("", "empty"), ENOENT);
+    FAILS(symlink(repeated("x", PATH_MAX, ""), "long"), ENAMETOOLONG);
+    FAILS(rename("d", "d/inside"), EINVAL);
+    FAILS(rename(".", "other"), EBUSY);
+    FAILS(rename("d", ".."), EBUSY);
+    FAILS(rename("file", "d/"), ENOTDIR);
+    FAILS(rename("d", "file"), ENOTDIR);
+    FAILS(link("d", "another"), EPERM);
+}
+
 static void without_a_directory(void) { /* the current one is gone */
     char buffer[PATH_MAX];
     CHECK(mkdir("gone", 0700) == 0 && chdir("gone") == 0 && rmdir("../gone") == 0);
@@ -123,6 +155,7 @@ int main(void) {
     up_and_down();
     from_descriptors();
     odd_names();
+    loops_of_links();
     without_a_directory();
     return 0;
 }
