@@ -68,7 +68,8 @@ fn every_promise_names_tests_and_every_test_that_it_names_is_there() {
         assert!(named(held).count() > 0, "no test holds this: {}", row[0]);
         for (file, test) in named(held) {
             let source = SOURCES.iter().find(|source| source.0 == file);
-            let source = source.unwrap_or_else(|| panic!("the document names {file}, and this test does not know it")).1;
+            let source =
+                source.unwrap_or_else(|| panic!("the document names {file}, and this test does not know it")).1;
             assert!(source.contains(&format!("fn {test}(")), "{file} has no {test}");
         }
     }
