@@ -24,5 +24,5 @@ pub use plugged::{
     asked, call_an_honest_plugin, call_bytes, call_bytes_within, echoing, resume_bytes, sandbox, stop_in_the_middle,
     word,
 };
-pub use process::{descriptors, mappings, resident, threads, threads_settle_at};
+pub use process::{descriptors, mappings, open_files, resident, threads, threads_settle_at};
 pub use sealed::{ending, honest_call, program, run_hello, run_inside, scale};

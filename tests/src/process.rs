@@ -13,6 +13,15 @@ pub fn descriptors() -> usize {
     count("/proc/self/fd")
 }
 
+/// What they lead to, for the report of a leak.
+pub fn open_files() -> Vec<String> {
+    let entries = std::fs::read_dir("/proc/self/fd").expect("a directory of /proc").flatten();
+    let mut files: Vec<_> =
+        entries.filter_map(|entry| std::fs::read_link(entry.path()).ok()).map(|to| to.display().to_string()).collect();
+    files.sort();
+    files
+}
+
 /// Mappings.
 pub fn mappings() -> usize {
     std::fs::read_to_string("/proc/self/maps").expect("a file of /proc").lines().count()
