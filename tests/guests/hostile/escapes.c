@@ -60,7 +60,7 @@ int main(int argc, char **argv) {
     int changes = !strcmp(argv[1], "change"), once = !strcmp(argv[1], "once");
     long rounds = strtol(argv[2], NULL, 0);
     if (!strcmp(argv[1], "stay")) { /* in the directory that is moved */
-        if (chdir(argv[3])) return 3;
+        while (chdir(argv[3])) {} /* it may be away */
         argv++, argc--;
     }
     for (long round = 0; round < rounds || (!once && (reached < 20 || missed < 20)); round++)
