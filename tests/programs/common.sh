@@ -29,8 +29,8 @@ cd "$work/$suite"
 
 needs() { "$setup" "$@" util-linux mount; }
 
-# compiled NAME FLAGS...: a static program from the suite's C source and Debian's libraries, at $built/NAME. Linking glibc statically warns of
-# what only a loader could do, which nobody asks these programs for.
+# compiled NAME FLAGS...: a static program from the suite's C source and Debian's libraries, at $built/NAME. Linking glibc statically warns
+# of what only a loader could do, which nobody asks these programs for.
 compiled() {
 	local name=$1
 	shift
@@ -47,15 +47,15 @@ report() {
 	fi
 }
 
-# outside INPUT ARGS...: as a guest is run, without Ampoule: from /, with an empty environment, as user 1000 to whom its owner's files belong, and
-# with nothing in /etc to name users and a time zone by.
+# outside INPUT ARGS...: as a guest is run, without Ampoule: from /, with an empty environment, as user 1000 to whom the files of whoever runs
+# this belong, and with nothing in /etc to name users and a time zone by.
 outside() {
 	local input=$1
 	shift
 	(cd / && exec unshare --user --map-root-user --mount sh -c "$bare" sh "$program" "$@") <"$input" >outside.out 2>outside.err
 }
 bare='
-for file in /etc/passwd /etc/group /etc/localtime; do
+for file in /etc/passwd /etc/group /etc/nsswitch.conf /etc/localtime; do
 	[ ! -e $file ] || mount --bind /dev/null $file || exit 99
 done
 exec unshare --user --map-user=1000 --map-group=1000 env -i "$@"'

@@ -82,7 +82,7 @@ same_tree files /dev/null ln "$tree/absent" "$tree/linked"
 same_tree files /dev/null touch -d '2001-02-03 04:05:06' "$tree/data/hard" "$tree/touched"
 same_tree files /dev/null touch -c -r "$tree/src/deep/file-9.txt" "$tree/data/numbers" "$tree/absent"
 same_tree files /dev/null chmod -R go-rwx,u+x "$tree/data"
-same_tree files /dev/null chmod 7777 "$tree/data/hard"
+same_tree files /dev/null chmod 751 "$tree/data/hard"
 same_tree files /dev/null truncate -s 1000 "$tree/data/numbers" "$tree/data/unfinished"
 same_tree files /dev/null dd "if=$tree/data/numbers" "of=$tree/data/hard" bs=1000 count=3 skip=2 seek=5 conv=notrunc
 same_tree files /dev/null split -b 10000 "$tree/data/numbers" "$tree/part-"
@@ -99,9 +99,17 @@ same_tree files /dev/null cat "$tree/data"
 
 mkdir scripts
 cp -a files/. scripts
+# The shell reads a byte at a time.
+seq 1 1500 >scripts/data/numbers
 cp "$sources"/*.ash scripts
 for script in builtins walk; do
 	same_tree scripts "$sources/$script.ash" sh "$tree/$script.ash" "$tree" two three
 done
 same_tree scripts /dev/null sh "$tree/absent.ash"
 same_tree scripts "$sources/walk.ash" sh -s "$tree"
+
+# Not the same outside, on purpose: such a file would run as its owner.
+rm -rf "$tree"
+cp -a files "$tree"
+expect 'a guest may ask for set-user-ID bits' 0 "$ampoule" run --dir "$tree:/tree:rw" "$program" chmod 7751 /tree/data/hard
+report 'and no file of the host gets them' "$([[ $(stat -c %a "$tree/data/hard") == 751 ]] || stat -c ' it has %a' "$tree/data/hard")"

@@ -18,14 +18,15 @@ same_tree full "$statements/bulk.sql" "$tree/database"
 head -c 5000 full/database >empty/cut
 same_tree empty "$statements/tables.sql" "$tree/cut"
 
-# A bank: transfers without end, each a transaction over several pages; after each it prints its number. The sum of all balances and the number
-# of transfers that were done tell whether a transaction was torn.
+# A bank: hundreds of transfers, each a transaction over several pages; after each it prints its number. The sum of all balances and the
+# number of transfers that were done tell whether a transaction was torn.
 mkdir bank
 "$program" bank/database <"$statements/transfers.sql"
 transfers() {
 	local i
 	for ((i = 1; i <= 400; i++)); do
-		echo "BEGIN; UPDATE accounts SET balance = balance - $i, filler = printf('%.3000c', 'a') WHERE id BETWEEN $((i % 50 + 1)) AND $((i % 50 + 20));"
+		echo "BEGIN; UPDATE accounts SET balance = balance - $i, filler = printf('%.3000c', 'a')"
+		echo "WHERE id BETWEEN $((i % 50 + 1)) AND $((i % 50 + 20));"
 		echo "SELECT 'between'; UPDATE accounts SET balance = balance + $i WHERE id BETWEEN $((i % 50 + 21)) AND $((i % 50 + 40));"
 		echo "INSERT INTO done VALUES ($i); COMMIT; SELECT 'committed', $i, 'yes';"
 	done
@@ -85,4 +86,5 @@ many() {
 many 'killed after this much output' --output '' 4 37 20
 many 'killed after this much time' --wall ms 5 3 20
 many 'killed after this much CPU time' --cpu ms 5 3 20
-report 'most of these were killed in the middle of a transaction' "$( (($(wc -l <interrupted) > 20)) || printf ' only %s' "$(wc -l <interrupted)")"
+interrupted=$(wc -l <interrupted)
+report 'a third of these and more were killed in the middle of a transaction' "$( ((interrupted > 20)) || printf ' only %d' "$interrupted")"

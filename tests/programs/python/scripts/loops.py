@@ -1,4 +1,4 @@
-"""asyncio on one thread: tasks, queues, locks, time-outs, streams of a pipe, cancellation, and select below it."""
+"""asyncio on one thread: tasks, queues, locks, time-outs, streams of a pipe, cancellation, and poll below it."""
 import asyncio, contextvars, os, select, selectors
 
 class PipeEnd:
@@ -105,7 +105,6 @@ with asyncio.Runner(loop_factory=Loop) as runner:
     runner.run(everything())
 
 read, write = os.pipe()
-print(select.select([read], [write], [], 0) == ([], [write], []), os.write(write, b"x"), select.select([read], [], [], 10) == ([read], [], []))
 poll = select.poll()
 poll.register(read, select.POLLIN)
-print(poll.poll(0) == [(read, select.POLLIN)], os.close(write), os.read(read, 1), poll.poll(0) == [(read, select.POLLHUP)])
+print(poll.poll(0), os.write(write, b"x"), poll.poll(10000) == [(read, select.POLLIN)], os.close(write), os.read(read, 1), poll.poll(0) == [(read, select.POLLHUP)])
