@@ -419,9 +419,12 @@ mod tests {
     }
 
     #[test]
-    fn the_guests_counter_is_the_hosts_in_every_machine() {
+    fn where_the_hosts_counter_is_a_clock_the_guests_is_the_same_in_every_machine() {
         let (device, probe) = (Device::get().unwrap(), HostProbe::get().unwrap());
-        assert!(probe.has_clock(), "{:?}", probe.steps());
+        assert_eq!(probe.has_clock(), tsc::is_clock(), "{:?}", probe.steps());
+        if !probe.has_clock() {
+            return;
+        }
         let passage = probe.passage(Doorbell::Port).unwrap();
         for _ in 0..3 {
             let mut tiny = Tiny::with_program(device, passage, PATIENCE, &COUNTER_PROGRAM).unwrap();

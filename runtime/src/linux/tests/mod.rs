@@ -1,6 +1,7 @@
 //! The personality on a fake vCPU: a real program loaded, real areas, page tables and frames, and no KVM.
 
 mod directed;
+mod document;
 mod random;
 mod sources;
 
