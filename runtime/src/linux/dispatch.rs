@@ -67,7 +67,7 @@ impl Kernel<'_> {
                 }
                 Err(end) => {
                     let [first, ..] = arguments;
-                    self.process.waited = self.only_waits(number, first);
+                    self.process.waited |= self.only_waits(number, first);
                     return Err(end);
                 }
             };

@@ -276,6 +276,11 @@ impl Kernel<'_> {
     }
 
     /// What `poll` says of one descriptor now.
+    /// Whether a read would not wait.
+    pub(super) fn has_input(&mut self, fd: i32) -> Result<bool, Refusal> {
+        Ok(self.ready(fd, POLLIN)? != 0)
+    }
+
     fn ready(&mut self, fd: i32, events: u16) -> Result<u16, Refusal> {
         if fd < 0 {
             return Ok(0);

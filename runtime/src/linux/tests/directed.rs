@@ -524,6 +524,32 @@ fn a_read_of_a_silent_stdin_that_the_program_made_nonblocking_is_eagain() {
 }
 
 #[test]
+fn what_comes_from_stdin_goes_on_without_the_programs_memory() {
+    use std::io::Write;
+
+    use crate::linux::streams::Output;
+    use crate::linux::streams::host_file::HostFile;
+
+    const SENDFILE: u64 = 40;
+    let mut rig = Rig::new(64);
+    rig.streams.output = Output::Capture(Vec::new());
+    let bytes: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[0]).collect();
+    rig.streams.input = Input::Bytes { bytes: std::sync::Arc::new(bytes.clone()), position: 0 };
+    assert_eq!(rig.call(SENDFILE, &[1, 0, 0, 150_000]), 150_000);
+    assert_eq!(rig.call(SENDFILE, &[1, 0, 0, 1 << 40]), 50_000);
+    assert_eq!(rig.call(SENDFILE, &[1, 0, 0, 1]), 0, "the end");
+    assert!(matches!(&rig.streams.output, Output::Capture(written) if *written == bytes));
+    assert_eq!(rig.call(SENDFILE, &[0, 0, 0, 1]), failed(Errno::BADF));
+    // It takes what is there, and waits only if nothing is; a limit that strikes then has lost nothing.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rig.streams.input = Input::File(HostFile::own_pipe(reader.into()).unwrap());
+    writer.write_all(b"now").unwrap();
+    assert_eq!(rig.call(SENDFILE, &[1, 0, 0, 8]), 3);
+    assert!(matches!(rig.ends(SENDFILE, &[1, 0, 0, 8]), End::Limit(crate::Limit::Wall)));
+    assert!(rig.process.waited());
+}
+
+#[test]
 fn a_vectored_read_of_stdin_stops_where_a_range_stops_being_writable() {
     const READV: u64 = 19;
     let mut rig = Rig::new(64);
