@@ -33,7 +33,7 @@ use std::path::PathBuf;
 
 pub use self::error::ConfineError;
 use crate::vm::device::Device;
-use crate::vm::tsc;
+use crate::vm::{clock, tsc};
 
 /// What happens to a thread that makes a system call which it may not make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -149,6 +149,8 @@ fn prepare() -> Result<(), ConfineError> {
     Device::get()?;
     // The clock source's name, by which guests have a clock of their own or not.
     let _ = tsc::is_clock();
+    // Before Linux 6.4, rustix reads the auxiliary vector from a file to find the kernel's clock.
+    let _ = clock::monotonic();
     Ok(())
 }
 

@@ -132,7 +132,8 @@ impl HostDir {
 
     fn open(path: &Path, writable: bool) -> Result<Self, HostDirError> {
         // A path descriptor, so that a directory that may be searched but not listed will do.
-        let opened = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(rustix::fs::CWD, path, flags, Mode::empty());
         let fd = opened.map_err(|errno| HostDirError { path: path.to_owned(), source: errno.into() })?;
         let account = Account::new(Self::DEFAULT_GROWTH, Self::DEFAULT_NAMES);
         Ok(Self(Arc::new(Root { fd, path: path.to_owned(), writable, account: Mutex::new(account) })))
