@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What a plugin may hold that is not trusted with much.
 fn tight() -> Limits {
-    Limits::new().memory(16 << 20).message_bytes(1 << 20).open_files(8).file_bytes(1 << 20).file_count(8)
+    Limits::new().memory(16 << 20).message_bytes(1 << 20).open_files(8).file_bytes(1 << 20).file_count(9)
 }
 
 fn builder(program: &Program) -> SandboxBuilder<()> {

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::files::abi::{F_GETFL, O_ACCMODE, O_APPEND, O_RDWR, O_WRONLY, SEEK_CUR};
-use super::files::{Object, Sink, Source};
+use super::files::{INPUT, Object, Sink, Source, Stream};
 use super::reply::{Refusal, Reply};
 use super::user::MAX_TRANSFER;
 use super::{Kernel, descriptor};
@@ -29,7 +29,7 @@ impl Kernel<'_> {
             return Err(Errno::BADF.into());
         }
         match source {
-            Object::Stream(_) | Object::Pipe(_) if own.is_some() => return Err(Errno::SPIPE.into()),
+            Object::Stream(_) | Object::Pipe(_) | Object::Socket(_) if own.is_some() => return Err(Errno::SPIPE.into()),
             _ if own.is_some_and(|position| position < 0) => return Err(Errno::INVAL.into()),
             _ => {}
         }
@@ -65,6 +65,7 @@ impl Kernel<'_> {
             // Until the first bytes are there, nothing has been done.
             self.process.waited = total == 0;
             let read = self.streams.read(piece, self.watch)?;
+            self.process.files.wake(Object::Stream(Stream::Stdin), INPUT);
             self.process.waited = false;
             let mut left = piece.get(..read).unwrap_or_default();
             if left.is_empty() {
@@ -180,7 +181,7 @@ impl Kernel<'_> {
                 file.read(piece.get_mut(..count).unwrap_or_default(), offset)?
             }
             Source::End => 0,
-            Source::Stream(_) | Source::Pipe(_) => return Err(Errno::INVAL.into()),
+            Source::Stream(_) | Source::Pipe(_) | Source::Counter(_) => return Err(Errno::INVAL.into()),
         };
         let bytes = piece.get(..count).unwrap_or_default();
         if bytes.is_empty() {
@@ -203,7 +204,11 @@ impl Kernel<'_> {
             Sink::Discard => Ok(bytes.len()),
             Sink::File(mut file) => Ok(file.write(bytes)?),
             Sink::Stream(stream) => self.write_stream(stream, bytes),
-            Sink::Pipe(pipe) => self.push_into_pipe(to.fd, pipe, bytes),
+            Sink::Pipe(pipe) => {
+                let manner = self.manner(to.fd)?;
+                self.push_into_pipe(manner, pipe, bytes)
+            }
+            Sink::Counter(_) => Err(Errno::INVAL.into()),
         }
     }
 

@@ -1,6 +1,8 @@
 //! From a system call's number to what serves it.
 
 mod files;
+mod process;
+mod waiting;
 
 use rustix::io::Errno;
 
@@ -85,6 +87,7 @@ impl Kernel<'_> {
     fn only_waits(&self, number: u64, first: u64) -> bool {
         match number {
             POLL | PPOLL | NANOSLEEP | CLOCK_NANOSLEEP | FUTEX => true,
+            _ if waiting::only_waits(number) => true,
             // What was done is done again, or not needed any more.
             MMAP | MUNMAP | MPROTECT | MADVISE | BRK | GETRANDOM => true,
             // What a stream gives, it gives at once: it was still waiting.

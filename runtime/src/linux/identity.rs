@@ -19,6 +19,14 @@ const ARCH_GET_GS: u64 = 0x1004;
 
 const PR_SET_NAME: u64 = 15;
 const PR_GET_NAME: u64 = 16;
+const PR_SET_PDEATHSIG: u64 = 1;
+const PR_GET_PDEATHSIG: u64 = 2;
+const PR_GET_KEEPCAPS: u64 = 7;
+const PR_GET_SECCOMP: u64 = 21;
+const PR_SET_TIMERSLACK: u64 = 29;
+const PR_GET_TIMERSLACK: u64 = 30;
+/// Linux's default: 50 µs.
+const TIMER_SLACK: u64 = 50_000;
 const PR_GET_DUMPABLE: u64 = 3;
 const PR_SET_DUMPABLE: u64 = 4;
 const PR_SET_NO_NEW_PRIVS: u64 = 38;
@@ -89,7 +97,11 @@ impl Kernel<'_> {
                 Ok(0)
             }
             PR_GET_DUMPABLE => Ok(1),
-            PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS => Ok(0),
+            // It has no parent to die, and its sleeps are as exact as they are.
+            PR_SET_PDEATHSIG if argument <= 64 => Ok(0),
+            PR_GET_PDEATHSIG => self.write_all(argument, &[0; 4]).map(|()| 0),
+            PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS | PR_SET_TIMERSLACK | PR_GET_KEEPCAPS | PR_GET_SECCOMP => Ok(0),
+            PR_GET_TIMERSLACK => Ok(TIMER_SLACK),
             PR_GET_NO_NEW_PRIVS => Ok(1),
             _ => Err(Errno::INVAL.into()),
         }

@@ -1,33 +1,20 @@
-//! Reading and writing: `read` and `write` in all their forms, and `poll`.
+//! Reading and writing: `read` and `write` in all their forms.
 //!
 //! Bytes move in pieces of bounded size through one buffer of the host's, whatever size the program names, and the run's limits are
 //! looked at between pieces.
 
-use rustix::event::PollFlags;
 use rustix::io::Errno;
 
 use super::files::abi::{F_GETFL, O_NONBLOCK};
-use super::files::{Object, Sink, Source, Stream};
+use super::files::{INPUT, OUTPUT, Object, Sink, Source, Stream};
 use super::reply::{Refusal, Reply};
 use super::user::{MAX_TRANSFER, Span};
+use super::poll::POLLIN;
 use super::{Kernel, descriptor};
-use crate::end::End;
-use crate::vm::clock::{self, Nanos};
-use crate::vm::watch::Woken;
+use crate::vm::clock::Nanos;
 
 /// Bytes moved at a time.
 const PIECE: usize = 64 << 10;
-
-/// Most descriptors in one `poll`; more than can be open.
-const MAX_POLLED: u64 = 1024;
-
-pub(super) const POLLIN: u16 = 1;
-pub(super) const POLLOUT: u16 = 4;
-pub(super) const POLLERR: u16 = 8;
-pub(super) const POLLHUP: u16 = 16;
-const POLLNVAL: u16 = 32;
-pub(super) const POLLRDNORM: u16 = 0x40;
-pub(super) const POLLWRNORM: u16 = 0x100;
 
 /// Where in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +38,11 @@ impl Kernel<'_> {
         // A descriptor that cannot be read is an error even if nothing is asked for.
         match self.source(fd, 1, at)? {
             Source::Stream(_) => return self.read_stream(fd, spans),
-            Source::Pipe(pipe) => return self.read_pipe(fd, pipe, spans),
+            Source::Pipe(pipe) => {
+                let manner = self.manner(fd)?;
+                return self.read_pipe(manner, pipe, spans);
+            }
+            Source::Counter(counter) => return self.read_counter(fd, counter, spans),
             _ => {}
         }
         self.move_pieces(fd, spans, at, Self::read_piece)
@@ -59,10 +50,25 @@ impl Kernel<'_> {
 
     /// Writes the program's ranges, one after the other.
     pub(super) fn write_spans(&mut self, fd: i32, spans: &[Span], at: At) -> Reply {
-        if let Sink::Pipe(pipe) = self.sink(fd, at)? {
-            return self.write_pipe(fd, pipe, spans);
+        match self.sink(fd, at)? {
+            Sink::Pipe(pipe) => {
+                let manner = self.manner(fd)?;
+                return self.write_pipe(manner, pipe, spans);
+            }
+            Sink::Counter(counter) => return self.write_counter(fd, counter, spans),
+            _ => {}
         }
         self.move_pieces(fd, spans, at, Self::write_piece)
+    }
+
+    /// `preadv2` and `pwritev2`: a position of -1 is the offset. None of the flags is known.
+    pub(super) fn sys_vectors2(&mut self, writes: bool, [fd, address, count, position, _, flags]: [u64; 6]) -> Reply {
+        if flags != 0 {
+            return Err(Errno::OPNOTSUPP.into());
+        }
+        let spans = self.read_vectors(address, count)?;
+        let at = if position == u64::MAX { At::Offset } else { At::position(position) };
+        if writes { self.write_spans(descriptor(fd), &spans, at) } else { self.read_spans(descriptor(fd), &spans, at) }
     }
 
     /// Moves the ranges piece by piece, until one comes out short or is refused.
@@ -121,6 +127,7 @@ impl Kernel<'_> {
         }
         let Some(piece) = buffer.get_mut(..wanted) else { return Ok(0) };
         let count = self.streams.read(piece, self.watch)?;
+        self.process.files.wake(Object::Stream(Stream::Stdin), INPUT);
         self.spread(buffer.get(..count).unwrap_or_default(), spans)
     }
 
@@ -157,7 +164,7 @@ impl Kernel<'_> {
                 count
             }
             // Served before.
-            Source::Stream(_) | Source::Pipe(_) => return Err(Errno::BADF.into()),
+            Source::Stream(_) | Source::Pipe(_) | Source::Counter(_) => return Err(Errno::BADF.into()),
             Source::Zeros(count) => {
                 piece.fill(0);
                 count
@@ -203,7 +210,7 @@ impl Kernel<'_> {
             Sink::Stream(stream) => stream,
             Sink::Discard => return Ok(count),
             // Served before.
-            Sink::Pipe(_) => return Err(Errno::BADF.into()),
+            Sink::Pipe(_) | Sink::Counter(_) => return Err(Errno::BADF.into()),
             Sink::File(mut file) => return Ok(file.write(bytes)?),
         };
         self.write_stream(stream, bytes)
@@ -211,100 +218,11 @@ impl Kernel<'_> {
 
     /// Writes to a stream, and sends the signal that comes with a broken one.
     pub(super) fn write_stream(&mut self, stream: Stream, bytes: &[u8]) -> Result<usize, Refusal> {
+        self.process.files.wake(Object::Stream(stream), OUTPUT);
         match self.streams.write(stream, bytes, self.watch) {
             Err(Refusal::Errno(Errno::PIPE)) => Err(self.broken_pipe().into()),
             other => other,
         }
-    }
-
-    pub(super) fn sys_poll(&mut self, array: u64, count: u64, timeout: Option<Nanos>) -> Reply {
-        if count > MAX_POLLED {
-            return Err(Errno::INVAL.into());
-        }
-        let deadline = timeout.map(|timeout| clock::monotonic().saturating_add(timeout));
-        let mut entries = Vec::new();
-        for index in 0..count {
-            let [word] = self.read_words(array.wrapping_add(index * 8))?;
-            let [a, b, c, d, e, f, _, _] = word.to_le_bytes();
-            entries.push((i32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f])));
-        }
-        let mut is_over = timeout == Some(0);
-        let results = loop {
-            let mut results = Vec::with_capacity(entries.len());
-            for &(fd, events) in &entries {
-                results.push(self.ready(fd, events)?);
-            }
-            if is_over || results.iter().any(|&result| result != 0) {
-                break results;
-            }
-            is_over = self.wait_for(&entries, timeout, deadline)? == Woken::TimedOut;
-        };
-        for (index, result) in (0..).zip(&results) {
-            self.write_all(array.wrapping_add(index * 8 + 6), &result.to_le_bytes())?;
-        }
-        Ok(results.iter().filter(|&&result| result != 0).count() as u64)
-    }
-
-    /// Waits until one of them may be ready, or until `deadline`, which is in `timeout`.
-    fn wait_for(
-        &mut self,
-        entries: &[(i32, u16)],
-        timeout: Option<Nanos>,
-        deadline: Option<Nanos>,
-    ) -> Result<Woken, Refusal> {
-        let mut fds = Vec::new();
-        for &(fd, events) in entries.iter().filter(|entry| entry.0 >= 0) {
-            if let Ok(Object::Stream(stream)) = self.process.files.object(fd)
-                && let Some(file) = self.streams.file(stream)
-            {
-                fds.push((std::os::fd::AsFd::as_fd(file), host_events(events)));
-            }
-        }
-        let Some(timeout) = timeout else {
-            return if fds.is_empty() { Err(End::Deadlock.into()) } else { Ok(self.watch.wait(&fds, None)?) };
-        };
-        if fds.is_empty() {
-            self.sleep(timeout)?;
-            return Ok(Woken::TimedOut);
-        }
-        self.machine.clock_was_waited_for();
-        let woken = self.watch.wait(&fds, deadline)?;
-        if woken == Woken::TimedOut {
-            self.process.supply.slept(timeout);
-        }
-        Ok(woken)
-    }
-
-    /// What `poll` says of one descriptor now.
-    /// Whether a read would not wait.
-    pub(super) fn has_input(&mut self, fd: i32) -> Result<bool, Refusal> {
-        Ok(self.ready(fd, POLLIN)? != 0)
-    }
-
-    fn ready(&mut self, fd: i32, events: u16) -> Result<u16, Refusal> {
-        if fd < 0 {
-            return Ok(0);
-        }
-        let always = events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
-        let stream = match self.process.files.object(fd) {
-            Ok(Object::Stream(stream)) => stream,
-            Ok(Object::Pipe(pipe)) => return Ok(self.pipe_ready(fd, pipe, events)?),
-            Ok(_) => return Ok(always),
-            Err(_) => return Ok(POLLNVAL),
-        };
-        let direction = if stream == Stream::Stdin { POLLIN | POLLRDNORM } else { POLLOUT | POLLWRNORM };
-        let Some(file) = self.streams.file(stream) else {
-            return Ok(events & direction);
-        };
-        let file = std::os::fd::AsFd::as_fd(file);
-        let mut polled = [rustix::event::PollFd::from_borrowed_fd(file, host_events(events))];
-        let now = clock::timespec(0);
-        match rustix::event::poll(&mut polled, Some(&now)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let [polled] = polled;
-        Ok(polled.revents().bits() & (events | POLLERR | POLLHUP))
     }
 
     /// `struct timespec` at `address`, as a span of time; none for a null pointer.
@@ -318,10 +236,6 @@ impl Kernel<'_> {
         }
         Ok(Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
     }
-}
-
-fn host_events(events: u16) -> PollFlags {
-    PollFlags::from_bits_truncate(events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM))
 }
 
 fn piece_size(spans: &[Span]) -> usize {

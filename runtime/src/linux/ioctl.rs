@@ -47,7 +47,7 @@ impl Kernel<'_> {
                 let offset = self.process.files.lseek(fd, 0, SEEK_CUR)?;
                 Ok(self.process.files.stat(fd)?.size.saturating_sub(offset).max(0).unsigned_abs())
             }
-            Object::Pipe(pipe) => Ok(self.process.files.pipe_state(pipe)?.filled as u64),
+            Object::Pipe(pipe) | Object::Socket(pipe) => Ok(self.process.files.pipe_state(pipe)?.filled as u64),
             Object::Stream(Stream::Stdin) => match &self.streams.input {
                 Input::Empty => Ok(0),
                 Input::Bytes { bytes, position } => Ok(bytes.len().saturating_sub(*position) as u64),

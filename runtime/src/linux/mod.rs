@@ -6,6 +6,8 @@
 //! reply      value, errno or end          files, paths, io  the in-memory root, descriptors, reads and writes
 //! user       checked copies               streams           the host's ends of stdin, stdout, stderr
 //! naming, attributes, space, copying, locks, ioctl, pipes       more about files
+//! locked_memory, scheduling, timers       questions with one answer, about memory, the processor and timers
+//! poll, select, epoll, counters, sockets  what a program waits for
 //! names      for statistics               signals, sigframe what the program wants, and how it is told
 //! counts     what was called              time, identity, random, futex
 //! mapped_files what mmap copies from files
@@ -20,13 +22,16 @@ mod areas;
 mod attributes;
 mod chacha;
 mod copying;
+mod counters;
 pub(crate) mod counts;
 mod dispatch;
+mod epoll;
 pub(crate) mod files;
 mod futex;
 mod identity;
 mod io;
 mod ioctl;
+mod locked_memory;
 mod locks;
 mod mapped_files;
 mod memory;
@@ -34,13 +39,17 @@ mod names;
 mod naming;
 mod paths;
 mod pipes;
+mod poll;
 mod proc;
 pub(crate) mod random;
 pub(crate) mod reply;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod rig;
+mod scheduling;
+mod select;
 mod sigframe;
 mod signals;
+mod sockets;
 pub(crate) mod sources;
 mod space;
 pub(crate) mod state;
@@ -48,6 +57,7 @@ pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
 mod time;
+mod timers;
 pub(crate) mod user;
 
 use self::counts::Counts;
@@ -87,6 +97,9 @@ pub(crate) struct Process {
     name: Vec<u8>,
     /// What `/proc/self/exe` says.
     executable: Vec<u8>,
+    /// What it was started with: strings, each with its NUL.
+    arguments: Vec<u8>,
+    environment: Vec<u8>,
     open_files: u16,
     bias: u64,
     /// The last system call was cut short by the run's end before it had done anything.
@@ -155,6 +168,8 @@ impl Process {
             counts: Counts::new(),
             executable: executable(&name),
             name,
+            arguments: strings(start.arguments),
+            environment: strings(start.environment),
             open_files: start.open_files,
             bias: loaded.bias,
             waited: false,
@@ -164,14 +179,16 @@ impl Process {
     /// Makes it what it was, but for what was counted. What is the same already is not copied: a restore that undoes no more than memory allocates
     /// nothing.
     pub(crate) fn restore(&mut self, saved: &Self) {
-        let Self { memory, files, signals, supply, counts: _, name, executable, open_files, bias, waited } = saved;
+        let Self { memory, files, signals, supply, counts: _, name, executable, arguments, environment, .. } = saved;
         put_back(&mut self.memory, memory);
         self.files.restore(files);
         put_back(&mut self.signals, signals);
         self.supply.clone_from(supply);
         put_back(&mut self.name, name);
         put_back(&mut self.executable, executable);
-        (self.open_files, self.bias, self.waited) = (*open_files, *bias, *waited);
+        put_back(&mut self.arguments, arguments);
+        put_back(&mut self.environment, environment);
+        (self.open_files, self.bias, self.waited) = (saved.open_files, saved.bias, saved.waited);
     }
 
     /// What is at an address, for a report.
@@ -244,6 +261,12 @@ impl Kernel<'_> {
 /// Where a program of this name finds itself.
 fn executable(name: &[u8]) -> Vec<u8> {
     [b"/", name].concat()
+}
+
+/// Strings as `/proc` shows them. More than a program can be started with are not kept: it is not started.
+fn strings(list: &[Vec<u8>]) -> Vec<u8> {
+    let bytes = list.iter().flat_map(|string| string.iter().copied().chain([0]));
+    bytes.take(usize::try_from(MAX_ARGUMENTS).unwrap_or(0)).collect()
 }
 
 /// A register as an `int`: descriptors, process numbers, time-outs.

@@ -4,7 +4,7 @@
 //! (`/proc/self/fd/3`, `/dev/stdin`) means that descriptor. Only absolute paths are looked at, as they are written.
 //!
 //! ```text
-//!   /proc/self → 100     /proc/100/{comm,exe,fd/,maps,mountinfo,mounts,stat,statm,status}
+//!   /proc/self → 100     /proc/100/{cmdline,comm,environ,exe,fd/,maps,mountinfo,mounts,stat,statm,status}
 //!   /proc/{cpuinfo,meminfo,mounts}     /proc/sys/kernel/{ngroups_max,osrelease}
 //!   /dev/fd → /proc/self/fd     /dev/{stdin,stdout,stderr} → /proc/self/fd/{0,1,2}
 //! ```
@@ -19,7 +19,7 @@ use super::identity::{PROCESS, RELEASE, USER};
 /// The process's directory.
 const HOME: &str = "/proc/100";
 /// What is in it, as files.
-const NAMES: [&str; 7] = ["comm", "maps", "mountinfo", "mounts", "stat", "statm", "status"];
+const NAMES: [&str; 9] = ["cmdline", "comm", "environ", "maps", "mountinfo", "mounts", "stat", "statm", "status"];
 /// Files about the machine.
 const GLOBAL: [&str; 4] =
     ["/proc/cpuinfo", "/proc/meminfo", "/proc/sys/kernel/ngroups_max", "/proc/sys/kernel/osrelease"];
@@ -81,7 +81,12 @@ impl Kernel<'_> {
     }
 
     fn show_file(&mut self, name: &str) {
-        let bytes = if name == "maps" { self.process.memory.maps() } else { self.tell(name).into_bytes() };
+        let bytes = match name {
+            "cmdline" => self.process.arguments.clone(),
+            "environ" => self.process.environment.clone(),
+            "maps" => self.process.memory.maps(),
+            _ => self.tell(name).into_bytes(),
+        };
         let _ = self.process.files.insert(format!("{HOME}/{name}").as_bytes(), bytes, 0o444);
     }
 

@@ -10,6 +10,10 @@ use super::{Kernel, descriptor};
 const TMPFS: u64 = 0x0102_1994;
 /// linux/magic.h `PIPEFS_MAGIC`.
 const PIPEFS: u64 = 0x5049_5045;
+/// linux/magic.h `SOCKFS_MAGIC`.
+const SOCKFS: u64 = 0x534f_434b;
+/// linux/magic.h `ANON_INODE_FS_MAGIC`.
+const ANONYMOUS: u64 = 0x0904_1934;
 /// `f_bsize` and `f_frsize`.
 const BLOCK: u64 = 4096;
 /// `f_flags`: the field is there (linux/statfs.h `ST_VALID`), and reading moves no times (`ST_NOATIME`).
@@ -41,8 +45,13 @@ impl Kernel<'_> {
     }
 
     pub(super) fn sys_fstatfs(&mut self, fd: u64, to: u64) -> Reply {
-        let is_pipe = matches!(self.process.files.object(descriptor(fd))?, Object::Stream(_) | Object::Pipe(_));
-        self.write_statfs(to, if is_pipe { PIPEFS } else { TMPFS })
+        let kind = match self.process.files.object(descriptor(fd))? {
+            Object::Stream(_) | Object::Pipe(_) => PIPEFS,
+            Object::Socket(_) => SOCKFS,
+            Object::Counter(_) | Object::Epoll(_) => ANONYMOUS,
+            _ => TMPFS,
+        };
+        self.write_statfs(to, kind)
     }
 
     /// `struct statfs`: the quota is the size of the file system.

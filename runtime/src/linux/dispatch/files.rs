@@ -10,7 +10,7 @@ use crate::linux::{Kernel, descriptor};
 
 super::numbers! {
     TRUNCATE = 76, RENAME = 82, LINK = 86, SYMLINK = 88, CHMOD = 90, FCHMOD = 91, CHOWN = 92, FCHOWN = 93, LCHOWN = 94, UTIME = 132,
-    STATFS = 137, FSTATFS = 138, SYNC = 162, READAHEAD = 187, SETXATTR = 188, LSETXATTR = 189, FSETXATTR = 190, GETXATTR = 191,
+    MKNOD = 133, MKNODAT = 259, PREADV2 = 327, PWRITEV2 = 328, STATFS = 137, FSTATFS = 138, SYNC = 162, READAHEAD = 187, SETXATTR = 188, LSETXATTR = 189, FSETXATTR = 190, GETXATTR = 191,
     LGETXATTR = 192, FGETXATTR = 193, LISTXATTR = 194, LLISTXATTR = 195, FLISTXATTR = 196, REMOVEXATTR = 197, LREMOVEXATTR = 198,
     FREMOVEXATTR = 199, FADVISE64 = 221, UTIMES = 235, FCHOWNAT = 260, FUTIMESAT = 261, RENAMEAT = 264, LINKAT = 265, SYMLINKAT = 266,
     FCHMODAT = 268, SYNC_FILE_RANGE = 277, UTIMENSAT = 280, FALLOCATE = 285, SYNCFS = 306, RENAMEAT2 = 316, STATX = 332, FCHMODAT2 = 452,
@@ -50,6 +50,9 @@ impl Kernel<'_> {
                 self.sys_xattr(number == FREMOVEXATTR, number == REMOVEXATTR, a, b)
             }
             LISTXATTR | LLISTXATTR | FLISTXATTR => self.sys_listxattr(number == FLISTXATTR, number == LISTXATTR, a),
+            // Nothing but files, directories, symlinks and pipes is there, and a pipe has no name.
+            MKNOD | MKNODAT => Err(Errno::PERM.into()),
+            PREADV2 | PWRITEV2 => self.sys_vectors2(number == PWRITEV2, arguments),
             PIPE => self.sys_pipe2(a, 0),
             PIPE2 => self.sys_pipe2(a, b),
             TRUNCATE => self.sys_truncate(a, b),
@@ -68,7 +71,7 @@ impl Kernel<'_> {
             CLOSE_RANGE => Ok(self.process.files.close_range(low(a), low(b), low(c)).map(|()| 0)?),
             SENDFILE => self.sys_sendfile(a, b, c, d),
             COPY_FILE_RANGE => self.sys_copy_file_range(arguments),
-            _ => Err(Errno::NOSYS.into()),
+            _ => self.serve_waiting(number, arguments),
         }
     }
 }

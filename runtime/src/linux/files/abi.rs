@@ -114,6 +114,8 @@ pub(crate) const SEEK_HOLE: u32 = 4;
 
 /// `st_mode`: a pipe.
 pub(crate) const S_IFIFO: u32 = 0o010_000;
+/// `st_mode`: a socket.
+pub(crate) const S_IFSOCK: u32 = 0o140_000;
 /// `st_mode`: a character device.
 pub(crate) const S_IFCHR: u32 = 0o020_000;
 /// `st_mode`: a directory.

@@ -62,6 +62,12 @@ pub(crate) enum Object {
     Host(HandleId),
     /// An end of a pipe.
     Pipe(InodeId),
+    /// One of a pair of sockets.
+    Socket(InodeId),
+    /// An event counter.
+    Counter(InodeId),
+    /// A set of what is waited for.
+    Epoll(InodeId),
     /// Anything, by `O_PATH`: a place and no access.
     Path(InodeId),
 }
@@ -75,8 +81,16 @@ impl Object {
             | Self::Directory(inode)
             | Self::Device(_, inode)
             | Self::Pipe(inode)
+            | Self::Socket(inode)
+            | Self::Counter(inode)
+            | Self::Epoll(inode)
             | Self::Path(inode) => Some(inode),
         }
+    }
+
+    /// Whether it is open once and for all: what is open on it is shared by `dup` alone.
+    pub(crate) fn is_open_once(self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Socket(_) | Self::Counter(_) | Self::Epoll(_))
     }
 }
 
@@ -113,8 +127,9 @@ pub(crate) struct Duplicate {
     pub(crate) closed: Option<Object>,
 }
 
+/// What descriptors share, by its number: never used twice in one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct DescriptionId(u64);
+pub(crate) struct DescriptionId(u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot {
@@ -163,6 +178,19 @@ impl Descriptors {
     pub(crate) fn get_mut(&mut self, descriptor: i32) -> Result<&mut Description, Errno> {
         let id = self.slot(descriptor)?.description;
         self.descriptions.get_mut(&id).ok_or(Errno::BADF)
+    }
+
+    /// The number of the description behind a descriptor.
+    ///
+    /// # Errors
+    /// `EBADF` if there is none.
+    pub(crate) fn description_of(&self, descriptor: i32) -> Result<DescriptionId, Errno> {
+        Ok(self.slot(descriptor)?.description)
+    }
+
+    /// A description by its number, as long as a descriptor leads to it.
+    pub(crate) fn description(&self, id: DescriptionId) -> Option<&Description> {
+        self.descriptions.get(&id)
     }
 
     /// Whether a pipe is open for reading, and for writing.

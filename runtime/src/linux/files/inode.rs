@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::abi::{S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
+use super::abi::{S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK};
+use super::counters::Counter;
 use super::directory::Directory;
+use super::epolls::EPOLL_BYTES;
 use super::mounts::MountId;
 use super::pipes::PIPE_CAPACITY;
+use super::sockets::Socket;
 use super::times::Times;
 use crate::wire::{Reader, WireError};
 
@@ -55,6 +58,8 @@ pub(crate) enum Device {
     Zero,
     /// `/dev/random` and `/dev/urandom`: takes everything, gives random bytes.
     Random,
+    /// `/dev/full`: takes nothing, gives zeros.
+    Full,
 }
 
 impl Device {
@@ -63,6 +68,7 @@ impl Device {
         match self {
             Self::Null => 0x103,
             Self::Zero => 0x105,
+            Self::Full => 0x107,
             Self::Random => 0x109,
         }
     }
@@ -83,6 +89,12 @@ pub(crate) enum Node {
     Mount(MountId),
     /// A pipe and what is in it. It never has a name.
     Pipe(Arc<VecDeque<u8>>),
+    /// One of a pair of sockets. It never has a name.
+    Socket(Arc<Socket>),
+    /// An event counter. It never has a name.
+    Counter(Counter),
+    /// A set of what is waited for ([`super::epolls`] has it). It never has a name.
+    Epoll,
 }
 
 impl Node {
@@ -96,9 +108,15 @@ impl Node {
         match self {
             Self::File(contents) => contents.len(),
             Self::Symlink(target) => target.len(),
-            Self::Pipe(_) => PIPE_CAPACITY,
-            Self::Directory(_) | Self::Device(_) | Self::Mount(_) => 0,
+            Self::Pipe(_) | Self::Socket(_) => PIPE_CAPACITY,
+            Self::Epoll => EPOLL_BYTES,
+            Self::Directory(_) | Self::Device(_) | Self::Mount(_) | Self::Counter(_) => 0,
         }
+    }
+
+    /// Whether it can have no name.
+    pub(crate) fn is_nameless(&self) -> bool {
+        matches!(self, Self::Pipe(_) | Self::Socket(_) | Self::Counter(_) | Self::Epoll)
     }
 }
 
@@ -129,6 +147,9 @@ impl Inode {
             Node::Symlink(_) => S_IFLNK,
             Node::Device(_) => S_IFCHR,
             Node::Pipe(_) => S_IFIFO,
+            Node::Socket(_) => S_IFSOCK,
+            // As Linux has it: no kind at all.
+            Node::Counter(_) | Node::Epoll => 0,
         };
         kind | self.permissions
     }

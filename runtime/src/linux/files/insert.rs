@@ -162,6 +162,7 @@ impl Tree {
         let devices = [
             (&b"null"[..], Device::Null),
             (b"zero", Device::Zero),
+            (b"full", Device::Full),
             (b"random", Device::Random),
             (b"urandom", Device::Random),
         ];

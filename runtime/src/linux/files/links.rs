@@ -38,7 +38,7 @@ impl Files {
             }
             _ => return Err(Errno::XDEV),
         };
-        if let Node::Pipe(_) = self.tree.inode(inode)?.node {
+        if self.tree.inode(inode)?.node.is_nameless() {
             return Err(Errno::XDEV);
         }
         self.may_change(directory)?;

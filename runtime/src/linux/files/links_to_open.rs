@@ -28,6 +28,9 @@ impl Files {
         let inode = match object {
             Object::Stream(stream) => return Ok(format!("pipe:[{}]", stream.number()).into_bytes()),
             Object::Pipe(inode) => return Ok(format!("pipe:[{}]", inode.number()).into_bytes()),
+            Object::Socket(inode) => return Ok(format!("socket:[{}]", inode.number()).into_bytes()),
+            Object::Counter(_) => return Ok(b"anon_inode:[eventfd]".to_vec()),
+            Object::Epoll(_) => return Ok(b"anon_inode:[eventpoll]".to_vec()),
             Object::Host(handle) => {
                 return Ok(self.path_of_host(handle).unwrap_or_else(|_| b"/[] (deleted)".to_vec()));
             }
@@ -51,6 +54,7 @@ impl Files {
             }
             Object::Pipe(_) if flags & O_RDWR != 0 => Err(Errno::ACCESS),
             Object::Pipe(_) => self.descriptors.open(object, flags & (O_ACCMODE | O_NONBLOCK), flags & O_CLOEXEC != 0),
+            Object::Socket(_) | Object::Counter(_) | Object::Epoll(_) => Err(Errno::NXIO),
             // The same open file, but for the offset: it cannot be given more rights than it has.
             Object::Host(_) if ![O_RDWR, flags & O_ACCMODE].contains(&(status & O_ACCMODE)) => Err(Errno::ACCESS),
             Object::Host(handle) => {

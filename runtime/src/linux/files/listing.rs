@@ -23,8 +23,6 @@ pub(crate) struct ListedName<'a> {
     pub(crate) name: Cow<'a, [u8]>,
 }
 
-/// `d_type` of a pipe.
-const DT_FIFO: u8 = 1;
 /// `d_type` of a character device.
 const DT_CHR: u8 = 2;
 /// `d_type` of a directory.
@@ -67,7 +65,8 @@ impl Files {
                     Node::Directory(_) | Node::Mount(_) => DT_DIR,
                     Node::Symlink(_) => DT_LNK,
                     Node::Device(_) => DT_CHR,
-                    Node::Pipe(_) => DT_FIFO,
+                    // What never has a name is in no listing.
+                    Node::Pipe(_) | Node::Socket(_) | Node::Counter(_) | Node::Epoll => return None,
                 };
                 let next = i64::try_from(at.checked_add(1)?).ok()?;
                 Some(ListedName { ino: inode.number(), next, kind, name: name.into() })

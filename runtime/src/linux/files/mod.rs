@@ -18,8 +18,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 pub(crate) mod abi;
+mod counters;
 mod descriptors;
 mod directory;
+mod epolls;
 pub(crate) mod host;
 mod inode;
 mod insert;
@@ -34,6 +36,7 @@ mod pipes;
 mod rename;
 mod resolve;
 mod size;
+mod sockets;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sound;
 mod stat;
@@ -45,7 +48,9 @@ mod transfer;
 mod tree;
 mod walk;
 
+pub(crate) use counters::COUNTER_MAX;
 pub(crate) use descriptors::{Object, Stream};
+pub(crate) use epolls::{EPOLLET, INPUT, OUTPUT, Interest};
 pub(crate) use host::HostDir;
 pub(crate) use inode::InodeId;
 pub(crate) use insert::InsertError;
@@ -58,6 +63,7 @@ pub(crate) use tree::Quota;
 
 use abi::{CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_SETFD, FD_CLOEXEC, O_PATH};
 use descriptors::Descriptors;
+use epolls::Epolls;
 use inode::Inode;
 use mounts::{Handles, Mounts};
 use resolve::Location;
@@ -74,6 +80,7 @@ pub(crate) struct Files {
     descriptors: Descriptors,
     mounts: Mounts,
     handles: Handles,
+    epolls: Epolls,
     current: Location,
     umask: u32,
     /// What new times are, from the caller's clock; it is no part of what a snapshot keeps.
@@ -88,6 +95,7 @@ impl Files {
             descriptors: Descriptors::new(open_files),
             mounts: Mounts::default(),
             handles: Handles::default(),
+            epolls: Epolls::default(),
             current: Location::Tree(InodeId::ROOT),
             umask: 0o022,
             now: Time::default(),
@@ -96,7 +104,7 @@ impl Files {
 
     /// Makes them what they were. The tree is shared, and the table of descriptors is copied only if it differs.
     pub(crate) fn restore(&mut self, saved: &Self) {
-        let Self { tree, descriptors, mounts, handles, current, umask, now: _ } = saved;
+        let Self { tree, descriptors, mounts, handles, epolls, current, umask, now: _ } = saved;
         self.tree = Arc::clone(tree);
         self.mounts.clone_from(mounts);
         if self.handles != *handles {
@@ -104,6 +112,9 @@ impl Files {
         }
         if self.descriptors != *descriptors {
             self.descriptors.clone_from(descriptors);
+        }
+        if self.epolls != *epolls {
+            self.epolls.clone_from(epolls);
         }
         (self.current, self.umask) = (*current, *umask);
     }
@@ -234,6 +245,7 @@ impl Files {
         {
             self.handles.remove(handle);
         }
+        self.forget_interests(object);
         self.release_inode(object.and_then(Object::inode));
     }
 

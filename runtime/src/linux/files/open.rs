@@ -126,7 +126,7 @@ impl Files {
         }
         let object = match inode.node {
             // No name leads to one.
-            Node::Pipe(_) => return Err(Errno::NXIO),
+            Node::Pipe(_) | Node::Socket(_) | Node::Counter(_) | Node::Epoll => return Err(Errno::NXIO),
             Node::Symlink(_) => return Err(Errno::LOOP),
             Node::Directory(_) if request.access() & W_OK != 0 => return Err(Errno::ISDIR),
             Node::Directory(_) => Object::Directory(id),

@@ -40,7 +40,9 @@ impl Files {
     pub(crate) fn sync(&self, descriptor: i32, data_only: bool) -> Result<(), Errno> {
         match self.object(descriptor)? {
             Object::Host(handle) => self.handles.get(handle)?.sync(data_only),
-            Object::Stream(_) | Object::Pipe(_) => Err(Errno::INVAL),
+            Object::Stream(_) | Object::Pipe(_) | Object::Socket(_) | Object::Counter(_) | Object::Epoll(_) => {
+                Err(Errno::INVAL)
+            }
             _ => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::Files;
 use super::abi::{O_CLOEXEC, O_NONBLOCK, O_WRONLY};
 use super::descriptors::Object;
+use super::epolls::{INPUT, OUTPUT};
 use super::inode::{InodeId, Node};
 use super::tree::Tree;
 
@@ -44,7 +45,7 @@ impl Files {
         if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
             return Err(Errno::INVAL);
         }
-        let pipe = Object::Pipe(self.tree_mut().create_pipe()?);
+        let pipe = Object::Pipe(self.tree_mut().create_nameless(Node::Pipe(Arc::default()), 0o600)?);
         let (status, close_on_exec) = (flags & O_NONBLOCK, flags & O_CLOEXEC != 0);
         let reader = self.descriptors.open(pipe, status, close_on_exec).inspect_err(|_| self.release(Some(pipe)))?;
         match self.descriptors.open(pipe, status | O_WRONLY, close_on_exec) {
@@ -56,13 +57,23 @@ impl Files {
         }
     }
 
-    /// How a pipe is.
+    /// How a pipe is, or what was sent to a socket. A socket that is gone has neither end.
     ///
     /// # Errors
-    /// `EBADF` if it is none.
+    /// `EBADF` if it is neither.
     pub(crate) fn pipe_state(&self, pipe: InodeId) -> Result<PipeState, Errno> {
-        let [has_readers, has_writers] = self.descriptors.ends(pipe);
-        Ok(PipeState { filled: self.tree.pipe(pipe)?.len(), has_readers, has_writers })
+        match self.tree.inode(pipe).map(|inode| &inode.node) {
+            Ok(Node::Pipe(bytes)) => {
+                let [has_readers, has_writers] = self.descriptors.ends(pipe);
+                Ok(PipeState { filled: bytes.len(), has_readers, has_writers })
+            }
+            Ok(Node::Socket(socket)) => {
+                let is_open = !socket.is_closed;
+                Ok(PipeState { filled: socket.incoming.len(), has_readers: is_open, has_writers: is_open })
+            }
+            Ok(_) => Err(Errno::BADF),
+            Err(_) => Ok(PipeState { filled: 0, has_readers: false, has_writers: false }),
+        }
     }
 
     /// The first bytes in a pipe, at most `limit`. They stay; see [`Files::pipe_consume`].
@@ -78,11 +89,17 @@ impl Files {
     /// # Errors
     /// `EBADF` if it is no pipe.
     pub(crate) fn pipe_consume(&mut self, pipe: InodeId, count: usize) -> Result<(), Errno> {
+        let was_full = self.pipe_state(pipe)?.room() == 0;
         let bytes = self.tree_mut().pipe_mut(pipe)?;
         bytes.drain(..count.min(bytes.len()));
         // What was large once is not kept for good.
         if bytes.is_empty() {
             bytes.shrink_to(0);
+        }
+        if let Ok(socket) = self.tree.socket(pipe) {
+            self.wake(Object::Socket(socket.peer), OUTPUT);
+        } else if was_full {
+            self.wake(Object::Pipe(pipe), OUTPUT);
         }
         Ok(())
     }
@@ -95,6 +112,9 @@ impl Files {
         let held = self.tree_mut().pipe_mut(pipe)?;
         let taken = bytes.get(..PIPE_CAPACITY.saturating_sub(held.len())).unwrap_or(bytes);
         held.extend(taken);
+        for end in [Object::Pipe(pipe), Object::Socket(pipe)] {
+            self.wake(end, INPUT);
+        }
         Ok(taken.len())
     }
 }
@@ -103,6 +123,7 @@ impl Tree {
     fn pipe(&self, id: InodeId) -> Result<&VecDeque<u8>, Errno> {
         match &self.inode(id)?.node {
             Node::Pipe(bytes) => Ok(bytes),
+            Node::Socket(socket) => Ok(&socket.incoming),
             _ => Err(Errno::BADF),
         }
     }
@@ -110,6 +131,7 @@ impl Tree {
     fn pipe_mut(&mut self, id: InodeId) -> Result<&mut VecDeque<u8>, Errno> {
         match self.node_mut(id)? {
             Node::Pipe(bytes) => Ok(Arc::make_mut(bytes)),
+            Node::Socket(socket) => Ok(&mut Arc::make_mut(socket).incoming),
             _ => Err(Errno::BADF),
         }
     }

@@ -49,7 +49,7 @@ impl Files {
             Object::Path(_) => return Err(Errno::BADF),
             Object::Stream(_) | Object::Pipe(_) => return Err(Errno::SPIPE),
             Object::Directory(_) => return Err(Errno::ISDIR),
-            Object::Device(..) => return Err(Errno::NODEV),
+            Object::Device(..) | Object::Socket(_) | Object::Counter(_) | Object::Epoll(_) => return Err(Errno::NODEV),
             Object::Host(handle) if mode == 0 => return self.handles.get(handle)?.allocate(offset, length),
             // Room beyond a file's end is nobody's that an account could know of.
             Object::Host(_) => return Err(Errno::OPNOTSUPP),

@@ -91,7 +91,7 @@ impl Stat {
             // Never asked for: what is seen is the host's directory.
             Node::Mount(_) => {}
             Node::Device(device) => stat.rdev = device.number(),
-            Node::Pipe(_) => stat.nlink = 1,
+            Node::Pipe(_) | Node::Socket(_) | Node::Counter(_) | Node::Epoll => stat.nlink = 1,
         }
         Ok(stat)
     }

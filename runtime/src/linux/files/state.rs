@@ -2,6 +2,7 @@
 
 use super::Files;
 use super::descriptors::Descriptors;
+use super::epolls::Epolls;
 use super::inode::InodeId;
 use super::mounts::{Handles, Mounts};
 use super::resolve::Location;
@@ -19,7 +20,8 @@ impl Files {
             Location::Host(_) => 0,
         });
         self.tree.encode(writer);
-        self.descriptors.encode(writer);
+        let numbers = self.descriptors.encode(writer);
+        self.epolls.encode(writer, &self.tree, &numbers);
     }
 
     /// True if directories of the host's are among them, which no file can hold.
@@ -36,12 +38,14 @@ impl Files {
             return Err(StateError::CurrentDirectory { inode: current.number() });
         }
         let descriptors = Descriptors::decode(reader, &tree, open_files)?;
+        let epolls = Epolls::decode(reader, &tree, &descriptors, open_files)?;
         tree.check_held(descriptors.held().chain([current]))?;
         Ok(Self {
             tree: tree.into(),
             descriptors,
             mounts: Mounts::default(),
             handles: Handles::default(),
+            epolls,
             current: Location::Tree(current),
             umask,
             now: Time::default(),

@@ -47,7 +47,7 @@ impl Files {
     fn write_all(&mut self, descriptor: i32, bytes: &[u8]) -> Result<usize, Errno> {
         match self.write(descriptor)? {
             Sink::File(mut sink) => sink.write(bytes),
-            Sink::Discard | Sink::Stream(_) | Sink::Pipe(_) => Ok(bytes.len()),
+            Sink::Discard | Sink::Stream(_) | Sink::Pipe(_) | Sink::Counter(_) => Ok(bytes.len()),
         }
     }
 
@@ -55,7 +55,7 @@ impl Files {
     fn write_all_at(&mut self, descriptor: i32, offset: i64, bytes: &[u8]) -> Result<usize, Errno> {
         match self.write_at(descriptor, offset)? {
             Sink::File(mut sink) => sink.write(bytes),
-            Sink::Discard | Sink::Stream(_) | Sink::Pipe(_) => Ok(bytes.len()),
+            Sink::Discard | Sink::Stream(_) | Sink::Pipe(_) | Sink::Counter(_) => Ok(bytes.len()),
         }
     }
 
@@ -86,6 +86,6 @@ pub(in crate::linux::files) fn bytes_of(source: Source<'_>) -> Vec<u8> {
             bytes.truncate(count);
             bytes
         }
-        Source::End | Source::Stream(_) | Source::Pipe(_) => Vec::new(),
+        Source::End | Source::Stream(_) | Source::Pipe(_) | Source::Counter(_) => Vec::new(),
     }
 }

@@ -26,8 +26,10 @@ pub(crate) enum Source<'a> {
     Bytes(&'a [u8]),
     /// A stream of the embedder's.
     Stream(Stream),
-    /// A pipe.
+    /// What was written into a pipe, or sent to this socket.
     Pipe(InodeId),
+    /// An event counter.
+    Counter(InodeId),
     /// So many zeros.
     Zeros(usize),
     /// So many random bytes.
@@ -43,8 +45,10 @@ pub(crate) enum Source<'a> {
 pub(crate) enum Sink<'a> {
     /// A stream of the embedder's.
     Stream(Stream),
-    /// A pipe.
+    /// A pipe, or the other one of a pair of sockets.
     Pipe(InodeId),
+    /// An event counter.
+    Counter(InodeId),
     /// Nowhere: all of them are written, unread.
     Discard,
     /// A file.
@@ -172,8 +176,8 @@ impl Files {
         }
         let size = match description.object {
             Object::Path(_) => return Err(Errno::BADF),
-            Object::Stream(_) | Object::Pipe(_) => return Err(Errno::SPIPE),
-            Object::Device(..) => return Ok(0),
+            Object::Stream(_) | Object::Pipe(_) | Object::Socket(_) => return Err(Errno::SPIPE),
+            Object::Device(..) | Object::Counter(_) | Object::Epoll(_) => return Ok(0),
             Object::Directory(_) if whence > SEEK_CUR => return Err(Errno::INVAL),
             Object::Directory(_) => 0,
             Object::File(inode) => length(self.tree.contents(inode)?),
@@ -221,11 +225,13 @@ impl Files {
             Object::Directory(_) => return Err(Errno::ISDIR),
             Object::Stream(stream) => Source::Stream(stream),
             Object::Host(handle) if self.handles.get(handle)?.is_directory() => return Err(Errno::ISDIR),
-            Object::Pipe(pipe) => Source::Pipe(pipe),
+            Object::Pipe(pipe) | Object::Socket(pipe) => Source::Pipe(pipe),
+            Object::Counter(counter) => Source::Counter(counter),
+            Object::Epoll(_) => return Err(Errno::INVAL),
             Object::Path(_) => return Err(Errno::BADF),
             _ if limit == 0 => Source::End,
             Object::Device(Device::Null, _) => Source::End,
-            Object::Device(Device::Zero, _) => Source::Zeros(limit),
+            Object::Device(Device::Zero | Device::Full, _) => Source::Zeros(limit),
             Object::Device(Device::Random, _) => Source::Random(limit),
             Object::Host(handle) => Source::Host(self.handles.get(handle)?, offset, limit),
             Object::File(inode) => {
@@ -247,6 +253,10 @@ impl Files {
         let file = match description.object {
             Object::Stream(stream) => return Ok(Sink::Stream(stream)),
             Object::Pipe(pipe) => return Ok(Sink::Pipe(pipe)),
+            Object::Socket(socket) => return Ok(Sink::Pipe(self.tree.socket(socket)?.peer)),
+            Object::Counter(counter) => return Ok(Sink::Counter(counter)),
+            Object::Epoll(_) => return Err(Errno::INVAL),
+            Object::Device(Device::Full, _) => return Err(Errno::NOSPC),
             Object::Device(..) => return Ok(Sink::Discard),
             Object::Directory(_) | Object::Path(_) => return Err(Errno::BADF),
             Object::File(inode) => File::Tree(&mut self.tree, inode),
@@ -263,7 +273,7 @@ impl Files {
 
 fn refuse_stream(description: &Description) -> Result<(), Errno> {
     match description.object {
-        Object::Stream(_) | Object::Pipe(_) => Err(Errno::SPIPE),
+        Object::Stream(_) | Object::Pipe(_) | Object::Socket(_) => Err(Errno::SPIPE),
         _ => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ mod names;
 mod state;
 
 pub(crate) use names::Entry;
+pub(super) use state::queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use super::abi::S_IALLUGO;
 use super::directory::Directory;
 use super::inode::{Inode, InodeId, Node};
 use super::mounts::MountId;
+use super::sockets::Socket;
 use super::stat::Time;
 use super::times::Times;
 
@@ -119,7 +121,7 @@ impl Tree {
         match &self.inode(id)?.node {
             Node::File(contents) => Ok(contents),
             Node::Directory(_) | Node::Mount(_) => Err(Errno::ISDIR),
-            Node::Symlink(_) | Node::Device(_) | Node::Pipe(_) => Err(Errno::INVAL),
+            _ => Err(Errno::INVAL),
         }
     }
 
@@ -165,19 +167,18 @@ impl Tree {
         }
     }
 
-    /// Makes a pipe, which has no name: the caller opens it, or [discards](Self::discard) it.
+    /// Makes what has no name: the caller opens it, or [discards](Self::discard) it.
     ///
     /// # Errors
     /// `ENFILE` if the quota cannot bear it.
-    pub(crate) fn create_pipe(&mut self) -> Result<InodeId, Errno> {
-        let node = Node::Pipe(Arc::default());
+    pub(crate) fn create_nameless(&mut self, node: Node, permissions: u32) -> Result<InodeId, Errno> {
         let cost = node.bytes();
         if cost > self.left().bytes || self.left().inodes == 0 {
             return Err(Errno::NFILE);
         }
         let inode = self.next_inode;
         self.next_inode = inode.next().ok_or(Errno::NFILE)?;
-        self.inodes.insert(inode, Inode { node, permissions: 0o600, names: 0, times: Times::all(self.now) });
+        self.inodes.insert(inode, Inode { node, permissions, names: 0, times: Times::all(self.now) });
         self.bytes = self.bytes.saturating_add(cost);
         Ok(inode)
     }
@@ -246,6 +247,9 @@ impl Tree {
         }
         let node = self.inodes.remove(&id)?.node;
         self.bytes = self.bytes.saturating_sub(node.bytes());
+        if let Node::Socket(socket) = &node {
+            self.hang_up(id, socket);
+        }
         let Node::Directory(directory) = node else { return None };
         self.cut_off.remove(&(directory.parent(), id));
         Some(directory.parent())
@@ -328,6 +332,24 @@ impl Tree {
     pub(crate) fn holder_of(&self, id: InodeId) -> Option<InodeId> {
         let holds = |inode: &Inode| matches!(&inode.node, Node::Directory(names) if names.name_of(id).is_some());
         self.inodes.iter().find(|(_, inode)| holds(inode)).map(|(holder, _)| *holder)
+    }
+
+    /// The sockets in it.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (InodeId, &Socket)> {
+        self.inodes.iter().filter_map(|(id, inode)| match &inode.node {
+            Node::Socket(socket) => Some((*id, &**socket)),
+            _ => None,
+        })
+    }
+
+    /// Whether an inode has, or had, this number.
+    pub(crate) fn was_given_out(&self, id: InodeId) -> bool {
+        (InodeId::ROOT..self.next_inode).contains(&id)
+    }
+
+    /// The epoll sets in it.
+    pub(crate) fn epolls(&self) -> impl Iterator<Item = InodeId> {
+        self.inodes.iter().filter(|(_, inode)| matches!(inode.node, Node::Epoll)).map(|(id, _)| *id)
     }
 
     /// What an inode is, to be changed in what leaves the account alone.

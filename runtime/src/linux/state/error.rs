@@ -43,6 +43,16 @@ pub enum StateError {
         /// Bytes that are.
         valid: usize,
     },
+    /// Arguments or environment do not end with a NUL, or are more than a program can be started with.
+    #[error("the {field} are {length} bytes: they end with a NUL, and are {max} bytes at most")]
+    Strings {
+        /// Which.
+        field: &'static str,
+        /// How many bytes they are.
+        length: usize,
+        /// The most there can be.
+        max: u64,
+    },
     /// What was added to the program's addresses is no page's address in the program's memory.
     #[error("the program is said to be moved by {bias:#x}, which is no page that a program can start at")]
     Bias {
@@ -122,17 +132,39 @@ pub enum StateError {
         /// The target's length.
         length: usize,
     },
-    /// A pipe holds more than fits into one.
-    #[error("pipe {inode} holds {length} bytes; 65536 fit into a pipe")]
+    /// A pipe or socket holds more than fits into one.
+    #[error("pipe or socket {inode} holds {length} bytes; 65536 fit into a pipe")]
     PipeBytes {
-        /// The pipe.
+        /// The pipe or socket.
         inode: u64,
         /// What is in it.
         length: usize,
     },
-    /// A name leads to a pipe, which none does.
-    #[error("directory {directory} names inode {inode}, which is a pipe and has no name")]
-    PipeName {
+    /// A socket, whether it is closed or was reset, and the other one of its pair do not go together.
+    #[error("socket {inode} and {peer}, its peer, are no pair of sockets as a program can leave one")]
+    SocketPair {
+        /// The socket.
+        inode: u64,
+        /// The other one, as it says.
+        peer: u64,
+    },
+    /// An event counter is beyond what writing to it can reach.
+    #[error("event counter {inode} is at 2^64 - 1, which no counter reaches")]
+    Counter {
+        /// The counter.
+        inode: u64,
+    },
+    /// Something is in a set of what is waited for that cannot be, or is there twice, or is one too many.
+    #[error("descriptor {descriptor} is in the set of epoll {inode}, and cannot be, or is there already, or is one too many")]
+    Interest {
+        /// The set.
+        inode: u64,
+        /// The descriptor that it is there by.
+        descriptor: u32,
+    },
+    /// A name leads to what never has one: a pipe, a socket, an event counter or an epoll set.
+    #[error("directory {directory} names inode {inode}, which is of a kind that has no name")]
+    Nameless {
         /// The directory.
         directory: u64,
         /// What it names.
@@ -245,8 +277,8 @@ pub enum StateError {
         /// How many there are so far.
         known: u32,
     },
-    /// A stream is open twice, where only `dup` could have made two descriptors for it.
-    #[error("descriptor {descriptor} has a stream that is open already, and does not share its description")]
+    /// A stream, a socket, an event counter or an epoll set is open twice, where only `dup` could have made two descriptors for it.
+    #[error("descriptor {descriptor} has something that is open already, and does not share its description")]
     StreamTwice {
         /// The descriptor.
         descriptor: u32,

@@ -62,6 +62,8 @@ impl Process {
         writer.bytes(&self.name);
         writer.u64(self.bias);
         writer.flag(self.waited);
+        writer.bytes(&self.arguments);
+        writer.bytes(&self.environment);
         self.memory.encode(writer);
         self.files.encode(writer);
         self.signals.encode(writer);
@@ -82,6 +84,8 @@ impl Process {
             return Err(StateError::Bias { bias });
         }
         let waited = reader.flag("waited")?;
+        let arguments = strings(reader, "arguments")?;
+        let environment = strings(reader, "environment")?;
         Ok(Self {
             memory: Memory::decode(reader)?,
             files: Files::decode(reader, quota, open_files)?,
@@ -90,9 +94,20 @@ impl Process {
             counts: Counts::new(),
             name: name.to_vec(),
             executable: super::executable(name),
+            arguments,
+            environment,
             open_files,
             bias,
             waited,
         })
     }
+}
+
+/// Strings that each end with their NUL, as many as a program can be started with.
+fn strings(reader: &mut Reader<'_>, field: &'static str) -> Result<Vec<u8>, StateError> {
+    let strings = reader.bytes(field)?;
+    if strings.last().is_some_and(|last| *last != 0) || strings.len() as u64 > super::MAX_ARGUMENTS {
+        return Err(StateError::Strings { field, length: strings.len(), max: super::MAX_ARGUMENTS });
+    }
+    Ok(strings.to_vec())
 }

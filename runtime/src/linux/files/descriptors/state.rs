@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{Description, DescriptionId, Descriptors, Object, Slot, Stream};
 use crate::linux::files::abi::{
     O_ACCMODE, O_APPEND, O_DIRECTORY, O_KNOWN, O_LARGEFILE, O_NOFOLLOW, O_NONBLOCK, O_OPENING_ONLY, O_PATH,
-    O_TMPFILE_BIT, O_WRONLY,
+    O_RDWR, O_TMPFILE_BIT, O_WRONLY,
 };
 use crate::linux::files::inode::{InodeId, Node};
 use crate::linux::files::tree::Tree;
@@ -27,7 +27,8 @@ const HOST: u8 = 4;
 const STREAMS: u16 = 3;
 
 impl Descriptors {
-    pub(in crate::linux::files) fn encode(&self, writer: &mut Writer) {
+    /// Appends the table, and says which number each description has there.
+    pub(in crate::linux::files) fn encode(&self, writer: &mut Writer) -> BTreeMap<DescriptionId, usize> {
         writer.count(self.slots.len());
         let mut numbers = BTreeMap::new();
         for (descriptor, slot) in &self.slots {
@@ -43,6 +44,12 @@ impl Descriptors {
                 description.encode(writer);
             }
         }
+        numbers
+    }
+
+    /// The description with this number in a table that was just read.
+    pub(in crate::linux::files) fn numbered(&self, number: u32) -> Option<DescriptionId> {
+        Some(DescriptionId(number.into())).filter(|id| self.descriptions.contains_key(id))
     }
 
     /// Reads a table of descriptors below `limit` that are open on what is in `tree`.
@@ -76,7 +83,7 @@ impl Descriptors {
             if description == known {
                 known += 1;
                 let new = Description::decode(reader, tree, descriptor)?;
-                if matches!(new.object, Object::Stream(_))
+                if new.object.is_open_once()
                     && table.descriptions.values().any(|old| old.object == new.object)
                 {
                     return Err(StateError::StreamTwice { descriptor });
@@ -106,6 +113,9 @@ impl Description {
             | Object::Directory(inode)
             | Object::Device(_, inode)
             | Object::Pipe(inode)
+            | Object::Socket(inode)
+            | Object::Counter(inode)
+            | Object::Epoll(inode)
             | Object::Path(inode) => {
                 writer.u8(INODE);
                 writer.u64(inode.number());
@@ -143,6 +153,9 @@ impl Description {
 fn open(tree: &Tree, id: InodeId, status: u32) -> Option<Object> {
     match tree.inode(id).ok()?.node {
         Node::Pipe(_) => Some(Object::Pipe(id)),
+        Node::Socket(_) => Some(Object::Socket(id)),
+        Node::Counter(_) => Some(Object::Counter(id)),
+        Node::Epoll => Some(Object::Epoll(id)),
         _ if status & O_PATH != 0 => Some(Object::Path(id)),
         Node::File(_) => Some(Object::File(id)),
         Node::Directory(_) => Some(Object::Directory(id)),
@@ -160,6 +173,7 @@ fn can_have(object: Object, status: u32) -> bool {
         Object::Stream(_) => status & !(O_APPEND | O_NONBLOCK) == O_WRONLY,
         Object::Directory(_) => opened && status & O_ACCMODE == 0,
         Object::Pipe(_) => status & !(O_APPEND | O_NONBLOCK | O_WRONLY) == 0,
+        Object::Socket(_) | Object::Counter(_) | Object::Epoll(_) => status & !(O_APPEND | O_NONBLOCK) == O_RDWR,
         Object::Path(_) => status & !(O_DIRECTORY | O_NOFOLLOW) == O_PATH,
         Object::File(_) | Object::Device(..) | Object::Host(_) => opened && status & O_DIRECTORY == 0,
     }

@@ -17,7 +17,7 @@ use super::*;
 
 mod calls;
 
-pub(super) const QUOTA: Quota = Quota { bytes: 160, inodes: 18 };
+pub(super) const QUOTA: Quota = Quota { bytes: 164, inodes: 19 };
 pub(super) const LIMIT: i32 = 8;
 
 pub(super) const CHOICE: Choice = Choice {
@@ -101,7 +101,7 @@ impl Model {
         model.nodes.push(Node { kind: Kind::Directory(BTreeMap::new()), mode: 0o755, parent: 0, names: 1 });
         model.add(0, b"tmp", Kind::Directory(BTreeMap::new()), 0o1777);
         model.add(0, b"dev", Kind::Directory(BTreeMap::new()), 0o755);
-        for device in ["null", "zero", "random", "urandom"] {
+        for device in ["null", "zero", "full", "random", "urandom"] {
             model.add(2, device.as_bytes(), Kind::Device, 0o666);
         }
         for (fd, status) in [(0, 0), (1, 1), (2, 1)] {

@@ -22,7 +22,7 @@ fn a_file_lives_as_long_as_its_last_name_and_what_was_written_by_one_is_read_by_
 
 #[test]
 fn each_further_name_costs_its_bytes_and_an_inode_of_the_quota() {
-    let mut files = Files::new(Quota { bytes: 100, inodes: 9 }, DEFAULT_OPEN_FILES);
+    let mut files = Files::new(Quota { bytes: 100, inodes: 10 }, DEFAULT_OPEN_FILES);
     files.insert(b"/f", b"1".to_vec(), 0o644).unwrap();
     let left = files.tree.left();
     assert_eq!(left.inodes, 1);

@@ -62,6 +62,7 @@ impl Tree {
     /// given out are new.
     pub(crate) fn assert_sound(&self) {
         let root = self.inode(InodeId::ROOT).unwrap();
+        self.check_pairs().unwrap();
         assert!(root.linked() && self.directory(InodeId::ROOT).unwrap().parent() == InodeId::ROOT);
         for (&id, inode) in &self.inodes {
             assert!(InodeId::FIRST < id && id < self.next_inode, "{id:?} of {:?}", self.next_inode);
@@ -72,6 +73,9 @@ impl Tree {
                 Node::Directory(directory) => self.assert_directory(id, directory),
                 Node::Symlink(target) => assert!((1..4096).contains(&target.len()) && !target.contains(&0)),
                 Node::Pipe(bytes) => assert!(bytes.len() <= PIPE_CAPACITY && !inode.linked()),
+                Node::Socket(socket) => assert!(socket.incoming.len() <= PIPE_CAPACITY && !inode.linked()),
+                Node::Counter(counter) => assert!(counter.value < u64::MAX && !inode.linked()),
+                Node::Epoll => assert!(!inode.linked()),
                 Node::File(_) | Node::Device(_) | Node::Mount(_) => {}
             }
         }

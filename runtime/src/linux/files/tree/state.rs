@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use super::{Inode, InodeId, Node, Quota, Tree};
 use crate::linux::files::abi::{PATH_BYTES, S_IALLUGO};
+use crate::linux::files::counters::Counter;
 use crate::linux::files::directory::Directory;
 use crate::linux::files::inode::Device;
 use crate::linux::files::pipes::PIPE_CAPACITY;
+use crate::linux::files::sockets::Socket;
 use crate::linux::files::times::Times;
 use crate::linux::state::StateError;
 use crate::wire::{Reader, WireError, Writer};
@@ -20,11 +22,14 @@ const DIRECTORY: u8 = 1;
 const SYMLINK: u8 = 2;
 const DEVICE: u8 = 3;
 const PIPE: u8 = 4;
+const SOCKET: u8 = 5;
+const COUNTER: u8 = 6;
+const EPOLL: u8 = 7;
 /// A directory of the host's cannot be in a file: who reads one refuses it.
-const MOUNT: u8 = 5;
+const MOUNT: u8 = 8;
 
-/// Number, kind, permissions, three times, and a device's one byte.
-const INODE_BYTES: u64 = 50;
+/// Number, kind, permissions, three times.
+const INODE_BYTES: u64 = 49;
 
 impl Tree {
     pub(in crate::linux::files) fn encode(&self, writer: &mut Writer) {
@@ -39,6 +44,9 @@ impl Tree {
                 Node::Symlink(_) => SYMLINK,
                 Node::Device(_) => DEVICE,
                 Node::Pipe(_) => PIPE,
+                Node::Socket(_) => SOCKET,
+                Node::Counter(_) => COUNTER,
+                Node::Epoll => EPOLL,
                 Node::Mount(_) => MOUNT,
             });
             writer.u32(inode.permissions);
@@ -55,8 +63,11 @@ impl Tree {
                     Device::Null => 0,
                     Device::Zero => 1,
                     Device::Random => 2,
+                    Device::Full => 3,
                 }),
-                Node::Mount(_) => {}
+                Node::Socket(socket) => socket.encode(writer),
+                Node::Counter(counter) => counter.encode(writer),
+                Node::Epoll | Node::Mount(_) => {}
             }
         }
     }
@@ -96,6 +107,7 @@ impl Tree {
             return Err(StateError::NextInode { next: next_inode.number(), last: previous.number() });
         }
         tree.bytes = usize::try_from(counted).unwrap_or(usize::MAX);
+        tree.check_pairs()?;
         tree.find_names()?;
         tree.find_cut_off()?;
         Ok(tree)
@@ -120,8 +132,8 @@ impl Tree {
                 if found.names > 1 {
                     self.more_names += 1;
                 }
-                if let Node::Pipe(_) = &found.node {
-                    return Err(StateError::PipeName { directory, inode });
+                if found.node.is_nameless() {
+                    return Err(StateError::Nameless { directory, inode });
                 }
                 if let Node::Directory(names) = &found.node {
                     if found.names > 1 {
@@ -192,14 +204,17 @@ impl Tree {
 
 /// An inode that nothing is known to lead to yet.
 fn decode_inode(reader: &mut Reader<'_>, id: InodeId) -> Result<Inode, StateError> {
-    let kind = reader.u8_up_to("kind of an inode", PIPE)?;
+    let kind = reader.u8_up_to("kind of an inode", EPOLL)?;
     let permissions = reader.u32_up_to("permissions of an inode", S_IALLUGO)?;
     let times = Times::decode(reader)?;
     let node = match kind {
         FILE => Node::File(Arc::new(reader.bytes("contents of a file")?.to_vec())),
         DIRECTORY => Node::Directory(Arc::new(Directory::decode(reader, id)?)),
         SYMLINK => Node::Symlink(target(reader, id)?.into()),
-        PIPE => Node::Pipe(pipe(reader, id)?.into()),
+        PIPE => Node::Pipe(queue(reader, id)?.into()),
+        SOCKET => Node::Socket(Socket::decode(reader, id)?.into()),
+        COUNTER => Node::Counter(Counter::decode(reader, id)?),
+        EPOLL => Node::Epoll,
         _ => Node::Device(device(reader)?),
     };
     Ok(Inode { node, permissions, names: 0, times })
@@ -214,7 +229,8 @@ fn target<'a>(reader: &mut Reader<'a>, id: InodeId) -> Result<&'a [u8], StateErr
     }
 }
 
-fn pipe(reader: &mut Reader<'_>, id: InodeId) -> Result<VecDeque<u8>, StateError> {
+/// What is in a pipe, or was sent to a socket.
+pub(crate) fn queue(reader: &mut Reader<'_>, id: InodeId) -> Result<VecDeque<u8>, StateError> {
     let bytes = reader.bytes("bytes in a pipe")?;
     if bytes.len() > PIPE_CAPACITY {
         return Err(StateError::PipeBytes { inode: id.number(), length: bytes.len() });
@@ -223,10 +239,11 @@ fn pipe(reader: &mut Reader<'_>, id: InodeId) -> Result<VecDeque<u8>, StateError
 }
 
 fn device(reader: &mut Reader<'_>) -> Result<Device, WireError> {
-    Ok(match reader.u8_up_to("device", 2)? {
+    Ok(match reader.u8_up_to("device", 3)? {
         0 => Device::Null,
         1 => Device::Zero,
-        _ => Device::Random,
+        2 => Device::Random,
+        _ => Device::Full,
     })
 }
 

@@ -30,6 +30,8 @@ fn small() -> Process {
         counts: Counts::new(),
         name: b"p".to_vec(),
         executable: b"/p".to_vec(),
+        arguments: Vec::new(),
+        environment: Vec::new(),
         open_files: OPEN_FILES,
         bias: 0,
         waited: false,
@@ -42,8 +44,10 @@ fn full() -> Process {
     process.name = "naïve".into();
     process.executable = "/naïve".into();
     process.bias = 0x5555_4000_0000;
+    process.arguments = b"na\0-x\0".to_vec();
+    process.environment = b"A=1\0".to_vec();
     process.waited = true;
-    process.files = Files::new(Quota { bytes: 64, inodes: 8 }, OPEN_FILES);
+    process.files = Files::new(Quota { bytes: 68, inodes: 9 }, OPEN_FILES);
     process.files.insert(b"/tmp/f", b"contents".to_vec(), 0o644).unwrap();
     process.files.chdir(b"/tmp").unwrap();
     process.signals = some_signals();

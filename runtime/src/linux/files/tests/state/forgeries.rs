@@ -210,7 +210,7 @@ fn fields_with_a_limit_keep_it() {
     too_large(|file| file.umask = 0o1000, "umask");
     too_large(|file| file.inodes[2].permissions = 0o10_000, "permissions of an inode");
     too_large(|file| file.inodes[2].nanos = 1_000_000_000, "nanoseconds of a time");
-    too_large(|file| file.inodes[4].node = Node::Device(3), "device");
+    too_large(|file| file.inodes[4].node = Node::Device(4), "device");
     too_large(|file| file.next_inode = TOO_FAR, "next inode");
     too_large(|file| file.current = u64::MAX, "current directory");
     too_large(|file| file.descriptors[0].close_on_exec = 2, "close-on-exec");
@@ -322,7 +322,7 @@ fn a_pipe_has_no_name_fits_and_is_open_as_a_pipe_is() {
     let Ok(Object::Pipe(pipe)) = files.object(4) else { panic!("{:?}", files.object(4)) };
     assert_eq!(files.pipe_peek(pipe, 99_999), Ok(vec![7; 65_536]));
     assert_eq!(with(65_537, 0, false).unwrap_err(), StateError::PipeBytes { inode: 6, length: 65_537 });
-    assert_eq!(with(1, 0, true).unwrap_err(), StateError::PipeName { directory: 1, inode: 6 });
+    assert_eq!(with(1, 0, true).unwrap_err(), StateError::Nameless { directory: 1, inode: 6 });
     for status in [O_RDWR, O_LARGEFILE, O_PATH, O_DIRECTORY] {
         assert_eq!(with(1, status, false).unwrap_err(), StateError::Status { descriptor: 3, status });
     }
