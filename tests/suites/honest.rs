@@ -104,6 +104,11 @@ the_same_inside_as_outside! {
     files_are_made_read_and_sought_as_linux_does: "files" plain();
     names_attributes_and_room_of_files_are_as_on_linux: "names" plain();
     pipes_within_a_process_are_as_on_linux: "pipes" plain();
+    epoll_sets_report_levels_edges_and_once_as_on_linux: "epoll" plain();
+    select_asks_and_answers_as_on_linux: "select" plain();
+    event_counters_count_as_on_linux: "eventfd" plain();
+    pairs_of_sockets_send_shut_down_and_close_as_on_linux: "socketpair" plain();
+    a_process_that_is_alone_gets_the_answers_of_linux: "alone" plain();
     a_process_finds_itself_in_proc: "proc" plain();
     descriptors_are_copied_and_polled_as_linux_does: "descriptors" [Case::default().stdin("data\n")];
     signals_that_a_program_sends_to_itself_arrive_as_on_linux: "signals" plain();

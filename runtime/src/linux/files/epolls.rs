@@ -210,6 +210,24 @@ impl Files {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+impl Files {
+    /// Every member is of a set that is there, open, and once in it.
+    pub(in crate::linux) fn assert_interests(&self) {
+        for (epoll, members) in &self.epolls.0 {
+            assert!(self.tree.epolls().any(|there| there == *epoll) && (1..=MAX_INTERESTS).contains(&members.len()));
+            let mut keys: Vec<_> = members.iter().map(|member| (member.description, member.descriptor)).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), members.len());
+            for member in members {
+                assert!(self.descriptors.description(member.description).is_some());
+                assert!(member.events & EPOLLET != 0 || !member.is_edge);
+            }
+        }
+    }
+}
+
 /// Adds, removes or changes a member.
 fn change(members: &mut Vec<Interest>, operation: u32, wanted: Interest, is_nested: bool) -> Result<(), Errno> {
     let same = |member: &Interest| (member.description, member.descriptor) == (wanted.description, wanted.descriptor);

@@ -13,6 +13,7 @@ impl Files {
         self.assert_account();
         self.tree.assert_sound();
         self.descriptors.assert_sound();
+        self.assert_interests();
         assert!(self.umask <= 0o777);
         if let Location::Tree(current) = self.current {
             assert!(self.tree.directory(current).is_ok());

@@ -4,6 +4,7 @@ mod directed;
 mod document;
 mod random;
 mod sources;
+mod waiting;
 
 use ampoule_kernel::layout::{self, PAGE_SIZE, USER_END, USER_START};
 

@@ -38,8 +38,8 @@ impl Random {
 }
 
 /// Numbers worth more than their share: memory, signals, descriptors.
-const FAVOURITES: [u64; 58] = [
-    16, 22, 40, 72, 76, 82, 83, 86, 88, 90, 92, 132, 137, 264, 265, 280, 285, 293, 316, 326, 332, 436, 9, 9, 9, 10, 10,
+const FAVOURITES: [u64; 76] = [
+    23, 26, 27, 44, 45, 48, 53, 55, 149, 213, 232, 233, 233, 233, 270, 281, 284, 290, 16, 22, 40, 72, 76, 82, 83, 86, 88, 90, 92, 132, 137, 264, 265, 280, 285, 293, 316, 326, 332, 436, 9, 9, 9, 10, 10,
     11, 11, 12, 12, 25, 25, 25, 28, 13, 14, 15, 15, 127, 130, 131, 200, 234, 0, 1, 7, 19, 20, 35, 202, 217, 257, 271,
     295, 296, 318, 158,
 ];
@@ -166,6 +166,23 @@ fn arguments(random: &mut Random, rig: &Rig, number: u64) -> [u64; 6] {
                 arguments[1] = identity::PROCESS;
                 arguments[2] = random.below(66);
             }
+            44 | 45 | 48 | 55 => arguments[0] = random.below(12),
+            53 => {
+                arguments[0] = 1;
+                arguments[1] = 1 | random.pick(&[0, 0x800]);
+                arguments[2] = 0;
+            }
+            232 | 281 => {
+                arguments[0] = random.below(12);
+                arguments[2] = 1 + random.below(4);
+                arguments[3] = random.below(2);
+            }
+            233 => {
+                arguments[0] = random.below(12);
+                arguments[1] = 1 + random.below(3);
+                arguments[2] = random.below(12);
+            }
+            284 | 290 => arguments[1] = random.pick(&[0, 1, 0x800]),
             _ => {}
         }
     }

@@ -247,6 +247,9 @@ impl World for Native {
             }
             Allocate(fd, mode, offset, length) => {
                 let fd = self.fd(*fd)?;
+                if fs::fcntl_getfl(fd)?.contains(OFlags::PATH) {
+                    return Err(Errno::BADF);
+                }
                 if *offset < 0 || *length <= 0 {
                     return Err(Errno::INVAL);
                 }

@@ -62,7 +62,7 @@ impl Tree {
     /// given out are new.
     pub(crate) fn assert_sound(&self) {
         let root = self.inode(InodeId::ROOT).unwrap();
-        self.check_pairs().unwrap();
+        assert!(self.check_pairs().is_ok());
         assert!(root.linked() && self.directory(InodeId::ROOT).unwrap().parent() == InodeId::ROOT);
         for (&id, inode) in &self.inodes {
             assert!(InodeId::FIRST < id && id < self.next_inode, "{id:?} of {:?}", self.next_inode);

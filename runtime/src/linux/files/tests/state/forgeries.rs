@@ -30,6 +30,11 @@ enum Node {
     Symlink(Vec<u8>),
     Device(u8),
     Pipe(Vec<u8>),
+    /// Bytes, peer, closed, reset.
+    Socket(Vec<u8>, u64, u8, u8),
+    Counter(u64, u8),
+    /// Descriptor, description, events, edge.
+    Epoll(Vec<(u32, u32, u32, u8)>),
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +114,9 @@ impl Forged {
                 Node::Symlink(_) => 2,
                 Node::Device(_) => 3,
                 Node::Pipe(_) => 4,
+                Node::Socket(..) => 5,
+                Node::Counter(..) => 6,
+                Node::Epoll(_) => 7,
             });
             bytes.extend(permissions.to_le_bytes());
             bytes.extend([0; 8]);
@@ -135,6 +143,18 @@ impl Forged {
                     bytes.extend((held.len() as u64).to_le_bytes());
                     bytes.extend(held);
                 }
+                Node::Socket(held, peer, closed, reset) => {
+                    byte_count += 65_536;
+                    bytes.extend((held.len() as u64).to_le_bytes());
+                    bytes.extend(held);
+                    bytes.extend(peer.to_le_bytes());
+                    bytes.extend([*closed, *reset]);
+                }
+                Node::Counter(value, semaphore) => {
+                    bytes.extend(value.to_le_bytes());
+                    bytes.push(*semaphore);
+                }
+                Node::Epoll(_) => byte_count += 65_536,
             }
         }
         let mut all = self.umask.to_le_bytes().to_vec();
@@ -154,6 +174,15 @@ impl Forged {
                 }
                 all.extend(status.to_le_bytes());
                 all.extend(offset.to_le_bytes());
+            }
+        }
+        for Inode { node, .. } in &self.inodes {
+            let Node::Epoll(members) = node else { continue };
+            all.extend((members.len() as u64).to_le_bytes());
+            for (descriptor, description, events, edge) in members {
+                all.extend([*descriptor, *description, *events].map(u32::to_le_bytes).concat());
+                all.extend(5_u64.to_le_bytes());
+                all.push(*edge);
             }
         }
         all
@@ -447,4 +476,106 @@ fn streams_and_devices_have_no_offset() {
     refused(|file| file.description(0).offset = 1, StateError::Offset { descriptor: 0, offset: 1 });
     let device = Description { object: 3, inode: 5, status: O_LARGEFILE, offset: 7 };
     refused(|file| *file.description(1) = device, StateError::Offset { descriptor: 3, offset: 7 });
+}
+
+/// The file with nodes 6 and 7 in place of what was open at 3, 5 and 6: what is at 3 (and 4), and at 5.
+fn with_nameless(first: Node, second: Option<Node>) -> Forged {
+    let mut file = forged();
+    file.inodes.truncate(5);
+    file.descriptors.truncate(if second.is_some() { 4 } else { 3 });
+    for (id, node, description) in [(6, Some(first), 1), (7, second, 3)] {
+        if let Some(node) = node {
+            file.inodes.push(Inode { id, permissions: 0o600, nanos: 0, node });
+            *file.description(description) = Description { object: 3, inode: id, status: O_RDWR, offset: 0 };
+        }
+    }
+    file
+}
+
+fn read_large(file: &Forged) -> Result<Files, StateError> {
+    let bytes = file.written();
+    let files = read(&bytes, Quota { bytes: 1 << 20, inodes: 9 }, 8)?;
+    assert_eq!(written(&files), bytes);
+    files.assert_sound();
+    Ok(files)
+}
+
+#[test]
+fn sockets_are_pairs_or_have_lost_their_peer() {
+    let socket = |peer, closed, reset| Node::Socket(b"sent".to_vec(), peer, closed, reset);
+    let pair = with_nameless(socket(7, 0, 0), Some(socket(6, 1, 0)));
+    let files = read_large(&pair).unwrap();
+    assert_eq!(files.pipe_peek(pipe_at(&files, 4), 9), Ok(b"sent".to_vec()));
+    read_large(&with_nameless(socket(9, 1, 1), None)).unwrap();
+    let refused = |first, second: Option<Node>, inode, peer| {
+        assert_eq!(read_large(&with_nameless(first, second)).unwrap_err(), StateError::SocketPair { inode, peer });
+    };
+    refused(socket(6, 1, 0), None, 6, 6);
+    refused(socket(3, 1, 0), None, 6, 3);
+    // To be given out later.
+    refused(socket(10, 1, 0), None, 6, 10);
+    refused(socket(0, 1, 0), None, 6, 0);
+    refused(socket(9, 0, 0), None, 6, 9);
+    refused(socket(7, 0, 1), Some(socket(6, 0, 0)), 6, 7);
+    refused(socket(7, 0, 0), Some(socket(9, 1, 0)), 6, 7);
+    refused(socket(7, 0, 0), Some(Node::Counter(0, 0)), 6, 7);
+    let large = Node::Socket(vec![0; 65_537], 9, 1, 0);
+    assert_eq!(
+        read_large(&with_nameless(large, None)).unwrap_err(),
+        StateError::PipeBytes { inode: 6, length: 65_537 }
+    );
+}
+
+fn pipe_at(files: &Files, descriptor: i32) -> InodeId {
+    files.object(descriptor).unwrap().inode().unwrap()
+}
+
+#[test]
+fn what_has_no_name_is_held_has_none_and_is_open_once_with_its_status() {
+    for node in [Node::Counter(1, 0), Node::Epoll(Vec::new()), Node::Socket(Vec::new(), 9, 1, 0)] {
+        read_large(&with_nameless(node.clone(), None)).unwrap();
+        let mut named = with_nameless(node.clone(), None);
+        named.names(ROOT).push((6, 6, b"name".to_vec()));
+        assert_eq!(read_large(&named).unwrap_err(), StateError::Nameless { directory: 1, inode: 6 });
+        let mut leaked = with_nameless(node.clone(), None);
+        leaked.description(1).inode = 3;
+        leaked.description(1).status = O_LARGEFILE;
+        assert_eq!(read_large(&leaked).unwrap_err(), StateError::Leaked { inode: 6 });
+        for status in [0, O_WRONLY, O_RDWR | O_LARGEFILE, O_PATH, O_RDWR | O_DIRECTORY] {
+            let mut file = with_nameless(node.clone(), None);
+            file.description(1).status = status;
+            assert_eq!(read_large(&file).unwrap_err(), StateError::Status { descriptor: 3, status });
+        }
+        let mut moved = with_nameless(node.clone(), None);
+        moved.description(1).offset = 1;
+        assert_eq!(read_large(&moved).unwrap_err(), StateError::Offset { descriptor: 3, offset: 1 });
+        let mut twice = with_nameless(node.clone(), Some(Node::Counter(0, 0)));
+        twice.description(3).inode = 6;
+        assert_eq!(read_large(&twice).unwrap_err(), StateError::StreamTwice { descriptor: 5 });
+    }
+    assert_eq!(
+        read_large(&with_nameless(Node::Counter(u64::MAX, 0), None)).unwrap_err(),
+        StateError::Counter { inode: 6 }
+    );
+}
+
+#[test]
+fn the_members_of_an_epoll_set_are_open_once_there_and_can_be_waited_for() {
+    const EDGES: u32 = 1 << 31;
+    let with = |members: &[(u32, u32, u32, u8)]| {
+        read_large(&with_nameless(Node::Epoll(members.to_vec()), Some(Node::Counter(1, 0))))
+    };
+    // By a number that leads nowhere now, too: it was closed, and a duplicate was not.
+    with(&[(5, 2, 1, 0), (7, 2, 1 | EDGES, 1), (0, 0, u32::MAX, 0), (5, 0, 0, 0)]).unwrap();
+    for (bad, descriptor) in [
+        (&[(8, 2, 1, 0)][..], 8),
+        (&[(u32::MAX, 2, 1, 0)], u32::MAX),
+        (&[(5, 3, 1, 0)], 5),
+        (&[(5, u32::MAX, 1, 0)], 5),
+        (&[(3, 1, 1, 0)], 3),
+        (&[(5, 2, 1, 1)], 5),
+        (&[(5, 2, 1, 0), (5, 2, 4, 0)], 5),
+    ] {
+        assert_eq!(with(bad).unwrap_err(), StateError::Interest { inode: 6, descriptor }, "{bad:?}");
+    }
 }
