@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::files::abi::{F_GETFL, O_NONBLOCK};
 use super::files::{INPUT, OUTPUT, Object, Sink, Source, Stream};
+use super::poll::POLLIN;
 use super::reply::{Refusal, Reply};
 use super::user::{MAX_TRANSFER, Span};
-use super::poll::POLLIN;
 use super::{Kernel, descriptor};
 use crate::vm::clock::Nanos;
 

@@ -41,7 +41,8 @@ impl Kernel<'_> {
         let source = self.process.files.read_at(descriptor, 0, 1);
         match (object, source) {
             (Object::Stream(_) | Object::Directory(_) | Object::Pipe(_) | Object::Socket(_), _)
-            | (Object::Counter(_) | Object::Epoll(_), _) | (_, Err(Errno::ISDIR)) => Err(Errno::NODEV),
+            | (Object::Counter(_) | Object::Epoll(_), _)
+            | (_, Err(Errno::ISDIR)) => Err(Errno::NODEV),
             (_, Err(Errno::BADF)) => Err(Errno::ACCESS),
             (_, Err(errno)) => Err(errno),
             (Object::Device(..), Ok(Source::Zeros(_))) => Ok(Backing::Zeros),

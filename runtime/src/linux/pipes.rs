@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 use super::files::abi::{F_GETFL, O_NONBLOCK};
 use super::files::{InodeId, Object, PIPE_CAPACITY};
-use super::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM};
 use super::paths::low;
+use super::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM};
 use super::reply::{Refusal, Reply};
 use super::user::Span;
 use super::{Kernel, descriptor};
@@ -114,12 +114,7 @@ impl Kernel<'_> {
     }
 
     /// Writes as much as fits of what the host has.
-    pub(super) fn push_into_pipe(
-        &mut self,
-        manner: Manner,
-        pipe: InodeId,
-        bytes: &[u8],
-    ) -> Result<usize, Refusal> {
+    pub(super) fn push_into_pipe(&mut self, manner: Manner, pipe: InodeId, bytes: &[u8]) -> Result<usize, Refusal> {
         let state = self.process.files.pipe_state(pipe)?;
         if !state.has_readers {
             return Err(if manner.signals { self.broken_pipe() } else { Errno::PIPE }.into());

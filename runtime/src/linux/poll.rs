@@ -6,7 +6,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use super::Kernel;
-use super::files::{EPOLLET, InodeId, Object, Stream};
+use super::files::{InodeId, Object, Stream};
 use super::reply::{Refusal, Reply};
 use crate::end::End;
 use crate::vm::clock::{self, Nanos};
@@ -83,7 +83,8 @@ impl Kernel<'_> {
             if patience.is_over() || results.iter().any(|&result| result != 0) {
                 return Ok(results);
             }
-            let objects = entries.iter().filter_map(|&(fd, events)| Some((self.process.files.object(fd).ok()?, events)));
+            let objects =
+                entries.iter().filter_map(|&(fd, events)| Some((self.process.files.object(fd).ok()?, events)));
             let waited: Vec<_> = objects.flat_map(|waited| self.streams_behind(waited)).collect();
             self.wait_for(&waited, patience)?;
         }
@@ -103,7 +104,7 @@ impl Kernel<'_> {
         let members = self.process.files.interests(epoll).iter();
         let watched = members.filter_map(|member| Some((self.process.files.watched(member).ok()?.0, member)));
         watched
-            .filter(|(_, member)| member.is_armed() || member.events & EPOLLET != 0)
+            .filter(|(_, member)| events_of(member.events) != 0)
             .map(|(object, member)| (object, if member.is_armed() { events_of(member.events) } else { 0 }))
             .collect()
     }

@@ -2,9 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::poll::{
-    MAX_POLLED, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM, Patience,
-};
+use super::poll::{MAX_POLLED, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM, Patience};
 use super::reply::{Refusal, Reply};
 use super::{Kernel, descriptor};
 use crate::vm::clock::Nanos;

@@ -7,7 +7,7 @@ use super::files::{InodeId, Object, Sink};
 use super::io::span;
 use super::paths::low;
 use super::pipes::{Manner, would_wait};
-use super::poll::{POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM};
+use super::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM};
 use super::reply::Reply;
 use super::{Kernel, descriptor};
 
@@ -142,8 +142,11 @@ impl Kernel<'_> {
         }
         let value = match low(option) {
             SO_TYPE => SOCK_STREAM,
-            SO_ERROR if self.process.files.take_reset(socket)? => Errno::CONNRESET.raw_os_error().unsigned_abs(),
-            SO_ERROR | SO_ACCEPTCONN | SO_PROTOCOL => 0,
+            SO_ERROR => {
+                let was_reset = self.process.files.take_reset(socket)?;
+                if was_reset { Errno::CONNRESET.raw_os_error().unsigned_abs() } else { 0 }
+            }
+            SO_ACCEPTCONN | SO_PROTOCOL => 0,
             SO_DOMAIN => AF_UNIX,
             _ => return Err(Errno::NOPROTOOPT.into()),
         };
@@ -169,7 +172,7 @@ impl Kernel<'_> {
             ready |= POLLHUP;
         }
         if socket.is_reset {
-            ready |= super::poll::POLLERR;
+            ready |= POLLERR;
         }
         if self.process.files.pipe_state(socket.peer)?.room() >= READY_ROOM {
             ready |= POLLOUT | POLLWRNORM;

@@ -1,6 +1,7 @@
 /* select and pselect over pipes: three sets, time that is told back, and numbers that are not open. */
 #include "../check.h"
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static fd_set in, out, other;
@@ -31,12 +32,12 @@ int main(void) {
     char byte;
     CHECK(read(ends[0], &byte, 1) == 1);
     sets(ends[0], ends[1]);
-    CHECK(select(5, &in, NULL, NULL, &some) == 0 && some.tv_sec == 0 && some.tv_usec == 0 && !FD_ISSET(ends[0], &in));
+    CHECK(syscall(SYS_select, 5, &in, NULL, NULL, &some) == 0 && some.tv_sec == 0 && some.tv_usec == 0 && !FD_ISSET(ends[0], &in));
     sets(ends[0], ends[1]);
     CHECK(pselect(5, &in, NULL, NULL, &little, NULL) == 0 && little.tv_nsec == 3000000);
     some.tv_sec = 100;
     sets(ends[0], ends[1]);
-    CHECK(select(5, NULL, &out, NULL, &some) == 1 && some.tv_sec >= 99);
+    CHECK(syscall(SYS_select, 5, NULL, &out, NULL, &some) == 1 && some.tv_sec >= 99 && some.tv_sec < 101);
     CHECK(close(ends[1]) == 0);
     sets(ends[0], ends[0]);
     CHECK(select(5, &in, NULL, NULL, NULL) == 1 && FD_ISSET(ends[0], &in));

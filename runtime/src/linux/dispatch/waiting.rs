@@ -2,10 +2,10 @@
 
 use rustix::io::Errno;
 
+use crate::linux::Kernel;
 use crate::linux::io::milliseconds;
 use crate::linux::reply::Reply;
 use crate::linux::select::Unit;
-use crate::linux::Kernel;
 
 super::numbers! {
     SELECT = 23, SOCKET = 41, CONNECT = 42, ACCEPT = 43, SENDTO = 44, RECVFROM = 45, SHUTDOWN = 48, BIND = 49, LISTEN = 50,

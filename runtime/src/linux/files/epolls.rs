@@ -30,7 +30,7 @@ pub(crate) const EPOLL_ALL: u32 = 0xffff;
 /// Report only this once.
 const EPOLLONESHOT: u32 = 1 << 30;
 /// Report changes, not states.
-pub(crate) const EPOLLET: u32 = 1 << 31;
+const EPOLLET: u32 = 1 << 31;
 /// Wake one waiter only: there is one.
 const EPOLLEXCLUSIVE: u32 = 1 << 28;
 /// What may stand beside [`EPOLLEXCLUSIVE`]: `EPOLLIN`, `EPOLLOUT`, what is always reported, `EPOLLWAKEUP` and edges.

@@ -50,7 +50,7 @@ mod walk;
 
 pub(crate) use counters::COUNTER_MAX;
 pub(crate) use descriptors::{Object, Stream};
-pub(crate) use epolls::{EPOLLET, INPUT, OUTPUT, Interest};
+pub(crate) use epolls::{INPUT, Interest, OUTPUT};
 pub(crate) use host::HostDir;
 pub(crate) use inode::InodeId;
 pub(crate) use insert::InsertError;

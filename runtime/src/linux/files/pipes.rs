@@ -89,7 +89,7 @@ impl Files {
     /// # Errors
     /// `EBADF` if it is no pipe.
     pub(crate) fn pipe_consume(&mut self, pipe: InodeId, count: usize) -> Result<(), Errno> {
-        let was_full = self.pipe_state(pipe)?.room() == 0;
+        let was_full = self.tree.pipe(pipe)?.len() >= PIPE_CAPACITY;
         let bytes = self.tree_mut().pipe_mut(pipe)?;
         bytes.drain(..count.min(bytes.len()));
         // What was large once is not kept for good.

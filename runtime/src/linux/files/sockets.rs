@@ -127,7 +127,9 @@ impl Files {
 impl Tree {
     /// Makes both of a pair.
     fn create_pair(&mut self) -> Result<[InodeId; 2], Errno> {
-        let socket = |peer| Node::Socket(Arc::new(Socket { incoming: VecDeque::new(), peer, is_closed: false, is_reset: false }));
+        let socket = |peer| {
+            Node::Socket(Arc::new(Socket { incoming: VecDeque::new(), peer, is_closed: false, is_reset: false }))
+        };
         let first = self.create_nameless(socket(InodeId::FIRST), 0o777)?;
         match self.create_nameless(socket(first), 0o777) {
             Ok(second) => {
@@ -170,7 +172,9 @@ impl Tree {
         for (id, socket) in self.sockets() {
             let wrong = StateError::SocketPair { inode: id.number(), peer: socket.peer.number() };
             let is_right = match self.inode(socket.peer) {
-                Ok(_) => self.socket(socket.peer).is_ok_and(|peer| peer.peer == id && socket.peer != id) && !socket.is_reset,
+                Ok(_) => {
+                    self.socket(socket.peer).is_ok_and(|peer| peer.peer == id && socket.peer != id) && !socket.is_reset
+                }
                 Err(_) => socket.is_closed && self.was_given_out(socket.peer),
             };
             if !is_right {

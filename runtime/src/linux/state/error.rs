@@ -155,7 +155,9 @@ pub enum StateError {
         inode: u64,
     },
     /// Something is in a set of what is waited for that cannot be, or is there twice, or is one too many.
-    #[error("descriptor {descriptor} is in the set of epoll {inode}, and cannot be, or is there already, or is one too many")]
+    #[error(
+        "descriptor {descriptor} is in the set of epoll {inode}, and cannot be, or is there already, or is one too many"
+    )]
     Interest {
         /// The set.
         inode: u64,

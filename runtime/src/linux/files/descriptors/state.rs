@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{Description, DescriptionId, Descriptors, Object, Slot, Stream};
 use crate::linux::files::abi::{
-    O_ACCMODE, O_APPEND, O_DIRECTORY, O_KNOWN, O_LARGEFILE, O_NOFOLLOW, O_NONBLOCK, O_OPENING_ONLY, O_PATH,
-    O_RDWR, O_TMPFILE_BIT, O_WRONLY,
+    O_ACCMODE, O_APPEND, O_DIRECTORY, O_KNOWN, O_LARGEFILE, O_NOFOLLOW, O_NONBLOCK, O_OPENING_ONLY, O_PATH, O_RDWR,
+    O_TMPFILE_BIT, O_WRONLY,
 };
 use crate::linux::files::inode::{InodeId, Node};
 use crate::linux::files::tree::Tree;
@@ -83,9 +83,7 @@ impl Descriptors {
             if description == known {
                 known += 1;
                 let new = Description::decode(reader, tree, descriptor)?;
-                if new.object.is_open_once()
-                    && table.descriptions.values().any(|old| old.object == new.object)
-                {
+                if new.object.is_open_once() && table.descriptions.values().any(|old| old.object == new.object) {
                     return Err(StateError::StreamTwice { descriptor });
                 }
                 table.place(number.into(), new, close_on_exec);

@@ -55,9 +55,9 @@ impl Epolls {
                 let member = member(descriptors, descriptor, number, limit)
                     .map(|(description, descriptor)| Interest { description, descriptor, events, data, is_edge })
                     .filter(|new| {
-                        let is_new = members.iter().all(|old| {
-                            (old.description, old.descriptor) != (new.description, new.descriptor)
-                        });
+                        let is_new = members
+                            .iter()
+                            .all(|old| (old.description, old.descriptor) != (new.description, new.descriptor));
                         is_new && members.len() < MAX_INTERESTS && (events & EPOLLET != 0 || !is_edge)
                     });
                 members.push(member.ok_or(StateError::Interest { inode: epoll.number(), descriptor })?);

@@ -26,7 +26,11 @@ struct Inode {
 #[derive(Clone, Debug)]
 enum Node {
     File(&'static [u8]),
-    Directory { parent: u64, next_position: u64, names: Vec<(u64, u64, Vec<u8>)> },
+    Directory {
+        parent: u64,
+        next_position: u64,
+        names: Vec<(u64, u64, Vec<u8>)>,
+    },
     Symlink(Vec<u8>),
     Device(u8),
     Pipe(Vec<u8>),
