@@ -16,7 +16,7 @@ const SELECTORS: usize = RIP + 16;
 const BASES: usize = SELECTORS + 16;
 const STATES: usize = BASES + 16;
 const PERSONALITY: usize = STATES + 8 + 4;
-const PAGES: usize = PERSONALITY + 317;
+const PAGES: usize = PERSONALITY + 333;
 const RUN: usize = PAGES + 8;
 const LAST_RUN: usize = RUN + 17 + PAGE_BYTES;
 
