@@ -42,7 +42,11 @@ int main(int argc, char **argv) {
     ASK(socket, AF_INET, SOCK_STREAM, 0);
     ASK(socket, AF_UNIX, SOCK_STREAM, 0);
     ASK(socket, AF_NETLINK, SOCK_RAW, 0);
-    ASK(socketpair, AF_UNIX, SOCK_STREAM, 0, zeros);
+    ASK(socketpair, AF_INET, SOCK_STREAM, 0, zeros);
+    ASK(socketpair, AF_UNIX, SOCK_DGRAM, 0, zeros);
+    ASK(sendmsg, 0, zeros, 0);
+    ASK(timer_create, 0, 0, zeros);
+    ASK(alarm, 1);
     ASK(connect, 0, zeros, 16);
     ASK(accept, 0, 0, 0);
     ASK(ptrace, 16 /* PTRACE_ATTACH */, 1, 0, 0);
