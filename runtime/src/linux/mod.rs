@@ -60,6 +60,8 @@ mod time;
 mod timers;
 pub(crate) mod user;
 
+use std::sync::Arc;
+
 use self::counts::Counts;
 use self::files::{Files, InsertError, Quota};
 use self::memory::Memory;
@@ -98,8 +100,8 @@ pub(crate) struct Process {
     /// What `/proc/self/exe` says.
     executable: Vec<u8>,
     /// What it was started with: strings, each with its NUL.
-    arguments: Vec<u8>,
-    environment: Vec<u8>,
+    arguments: Arc<[u8]>,
+    environment: Arc<[u8]>,
     open_files: u16,
     bias: u64,
     /// The last system call was cut short by the run's end before it had done anything.
@@ -168,8 +170,8 @@ impl Process {
             counts: Counts::new(),
             executable: executable(&name),
             name,
-            arguments: strings(start.arguments),
-            environment: strings(start.environment),
+            arguments: strings(start.arguments).into(),
+            environment: strings(start.environment).into(),
             open_files: start.open_files,
             bias: loaded.bias,
             waited: false,
@@ -180,15 +182,16 @@ impl Process {
     /// nothing.
     pub(crate) fn restore(&mut self, saved: &Self) {
         let Self { memory, files, signals, supply, counts: _, name, executable, arguments, environment, .. } = saved;
+        let Self { open_files, bias, waited, .. } = *saved;
         put_back(&mut self.memory, memory);
         self.files.restore(files);
         put_back(&mut self.signals, signals);
         self.supply.clone_from(supply);
         put_back(&mut self.name, name);
         put_back(&mut self.executable, executable);
-        put_back(&mut self.arguments, arguments);
-        put_back(&mut self.environment, environment);
-        (self.open_files, self.bias, self.waited) = (saved.open_files, saved.bias, saved.waited);
+        self.arguments.clone_from(arguments);
+        self.environment.clone_from(environment);
+        (self.open_files, self.bias, self.waited) = (open_files, bias, waited);
     }
 
     /// What is at an address, for a report.

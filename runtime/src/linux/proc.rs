@@ -82,8 +82,8 @@ impl Kernel<'_> {
 
     fn show_file(&mut self, name: &str) {
         let bytes = match name {
-            "cmdline" => self.process.arguments.clone(),
-            "environ" => self.process.environment.clone(),
+            "cmdline" => self.process.arguments.to_vec(),
+            "environ" => self.process.environment.to_vec(),
             "maps" => self.process.memory.maps(),
             _ => self.tell(name).into_bytes(),
         };

@@ -46,13 +46,14 @@ fn the_programs_name_is_text() {
 fn arguments_and_environment_end_with_a_nul_and_are_as_many_as_a_program_can_have() {
     let max = STACK_BYTES / 4;
     let full = [vec![b'a'; usize::try_from(max).unwrap() - 1], vec![0]].concat();
-    assert_eq!(read(&written(&Process { arguments: full.clone(), ..small() })).unwrap().arguments, full);
+    let process = Process { arguments: full.clone().into(), ..small() };
+    assert_eq!(*read(&written(&process)).unwrap().arguments, *full);
     for bytes in [b"a".to_vec(), [full, vec![0]].concat()] {
         let length = bytes.len();
         let refused = |field| StateError::Strings { field, length, max };
-        let process = Process { arguments: bytes.clone(), ..small() };
+        let process = Process { arguments: bytes.clone().into(), ..small() };
         assert_eq!(read(&written(&process)).unwrap_err(), refused("arguments"));
-        let process = Process { environment: bytes, ..small() };
+        let process = Process { environment: bytes.into(), ..small() };
         assert_eq!(read(&written(&process)).unwrap_err(), refused("environment"));
     }
 }

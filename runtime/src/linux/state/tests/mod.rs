@@ -3,6 +3,8 @@
 mod example;
 mod forgeries;
 
+use std::sync::Arc;
+
 use ampoule_kernel::layout::{PAGE_SIZE, USER_END, USER_START};
 
 use super::super::files::Quota;
@@ -30,8 +32,8 @@ fn small() -> Process {
         counts: Counts::new(),
         name: b"p".to_vec(),
         executable: b"/p".to_vec(),
-        arguments: Vec::new(),
-        environment: Vec::new(),
+        arguments: Arc::default(),
+        environment: Arc::default(),
         open_files: OPEN_FILES,
         bias: 0,
         waited: false,
@@ -44,8 +46,8 @@ fn full() -> Process {
     process.name = "naïve".into();
     process.executable = "/naïve".into();
     process.bias = 0x5555_4000_0000;
-    process.arguments = b"na\0-x\0".to_vec();
-    process.environment = b"A=1\0".to_vec();
+    process.arguments = (*b"na\0-x\0").into();
+    process.environment = (*b"A=1\0").into();
     process.waited = true;
     process.files = Files::new(Quota { bytes: 68, inodes: 9 }, OPEN_FILES);
     process.files.insert(b"/tmp/f", b"contents".to_vec(), 0o644).unwrap();
