@@ -7,6 +7,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("alone", include_str!("alone.rs")),
     ("attributions", include_str!("attributions.rs")),
     ("bug_classes", include_str!("bug_classes.rs")),
+    ("budget", include_str!("budget.rs")),
+    ("confined", include_str!("confined.rs")),
     ("directed", include_str!("../../runtime/src/linux/tests/directed.rs")),
     ("endurance", include_str!("endurance.rs")),
     ("exact", include_str!("exact.rs")),
