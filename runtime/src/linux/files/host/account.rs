@@ -1,7 +1,8 @@
 //! What guests may still add to a directory. One account for everybody who uses it, so that neither a restore nor a new run starts it
 //! anew.
 //!
-//! A file's bytes come back when the file goes: with its last name, or, if a guest has it open then, with the last descriptor.
+//! A file's bytes come back when the file goes: with its last name, or, if a guest has it open then, with the last descriptor. They come back
+//! to the account through which that name was removed, and to no other: two may be about the same directory.
 
 use std::collections::HashMap;
 
@@ -16,7 +17,16 @@ pub(super) type Identity = (u64, u64);
 pub(super) struct Account {
     pub(super) bytes: u64,
     pub(super) names: u64,
-    open: HashMap<Identity, usize>,
+    open: HashMap<Identity, Open>,
+}
+
+/// A file that is open.
+#[derive(Debug, Default)]
+struct Open {
+    /// By how many descriptors.
+    count: usize,
+    /// Its last name was removed through this account.
+    is_removed: bool,
 }
 
 /// How a file is known as long as it is there.
@@ -60,27 +70,32 @@ impl Account {
 
     /// A descriptor leads to the file.
     pub(super) fn opened(&mut self, file: Identity) {
-        *self.open.entry(file).or_default() += 1;
+        self.open.entry(file).or_default().count += 1;
     }
 
     /// A descriptor less leads to the file; `stat` is what it was last.
     pub(super) fn closed(&mut self, file: Identity, stat: Option<&Stat>) {
-        let Some(count) = self.open.get_mut(&file) else { return };
-        *count -= 1;
-        if *count > 0 {
+        let Some(open) = self.open.get_mut(&file) else { return };
+        open.count = open.count.saturating_sub(1);
+        if open.count > 0 {
             return;
         }
+        let is_removed = open.is_removed;
         self.open.remove(&file);
-        if let Some(gone) = stat.filter(|stat| stat.st_nlink == 0) {
+        if let Some(gone) = stat.filter(|stat| is_removed && stat.st_nlink == 0) {
             self.resized(length(gone), 0);
         }
     }
 
-    /// A name of what `stat` was is gone.
+    /// A name of what `stat` was, while this account was held, is gone.
     pub(super) fn unlinked(&mut self, stat: &Stat) {
         self.remove_name();
-        if stat.st_nlink <= 1 && is_file(stat) && !self.open.contains_key(&identity(stat)) {
-            self.resized(length(stat), 0);
+        if stat.st_nlink > 1 || !is_file(stat) {
+            return;
+        }
+        match self.open.get_mut(&identity(stat)) {
+            Some(open) => open.is_removed = true,
+            None => self.resized(length(stat), 0),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What can be done with a name in a directory of the host's.
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use rustix::fs::{
-    Access, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat as HostStat, Timestamps, accessat, linkat, mkdirat,
-    openat, readlinkat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat as HostStat, Timestamps, accessat, chmodat, linkat,
+    mkdirat, openat, readlinkat, renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -162,14 +163,18 @@ impl HostPlace {
 
     /// The same place, looked at anew.
     pub(crate) fn again(&self) -> Result<Self, Errno> {
-        let found = statat(&self.directory, self.name(), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Self {
             root: Arc::clone(&self.root),
             directory: self.directory.clone(),
             last: self.last.clone(),
-            found: Some(found),
+            found: Some(self.look()?),
             ..*self
         })
+    }
+
+    /// What is there now.
+    fn look(&self) -> Result<HostStat, Errno> {
+        statat(&self.directory, self.name(), AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// The directory, to be in.
@@ -177,7 +182,7 @@ impl HostPlace {
         if kind(self.existing()?) != FileType::Directory {
             return Err(Errno::NOTDIR);
         }
-        accessat(&self.directory, self.name(), Access::EXEC_OK, AtFlags::EACCESS)?;
+        accessat(&self.directory, self.name(), Access::EXEC_OK, AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Handle::new(&self.root, self.mount, openat(&self.directory, self.name(), flags, Mode::empty())?)
     }
@@ -202,8 +207,10 @@ impl HostPlace {
         }
         self.root.check_writable()?;
         let mut account = self.root.account.lock();
+        // Another program may have put something else there since the walk: what is given back is what is removed.
+        let removed = self.look()?;
         unlinkat(&self.directory, name, if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() })?;
-        account.unlinked(found);
+        account.unlinked(&removed);
         Ok(())
     }
 
@@ -245,11 +252,13 @@ impl HostPlace {
         }
         self.root.check_writable()?;
         let mut account = self.root.account.lock();
+        // As they are now, as for a name that is removed.
+        let (moved, replaced) = (self.look(), to.look());
         renameat_with(&self.directory, old, &to.directory, new, flags)?;
         // Two names of one file both stay.
-        let replaced = to.found.as_ref().filter(|new| self.found.as_ref().map(identity) != Some(identity(new)));
+        let replaced = replaced.ok().filter(|new| moved.as_ref().map(identity) != Ok(identity(new)));
         if let Some(replaced) = replaced.filter(|_| !flags.contains(RenameFlags::EXCHANGE)) {
-            account.unlinked(replaced);
+            account.unlinked(&replaced);
         }
         Ok(())
     }
@@ -261,12 +270,12 @@ impl HostPlace {
             _ => return Err(Errno::PERM),
         }
         self.root.check_writable()?;
-        let opening = Opening { read: true, ..Opening::default() };
-        // By descriptor: a name could have become a symlink meanwhile, which fchmodat would follow.
-        match self.open(opening) {
-            Err(Errno::ACCESS) => self.open(Opening { read: false, write: true, ..opening })?.set_permissions(mode),
-            opened => opened?.set_permissions(mode),
-        }
+        // By descriptor: a name could have become a symlink meanwhile, which fchmodat would follow. By one that is a place and no access: what
+        // nobody may read or write can be given its permissions back.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = Handle::new(&self.root, self.mount, openat(&self.directory, self.name(), flags, Mode::empty())?)?;
+        let path = format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd());
+        chmodat(CWD, path, permissions(mode, handle.is_directory()), AtFlags::empty())
     }
 
     pub(crate) fn set_times(&self, times: &Timestamps) -> Result<(), Errno> {
@@ -297,10 +306,11 @@ impl HostPlace {
         Ok(name)
     }
 
-    /// Makes something that costs a name.
+    /// Makes something that costs a name. The account is held meanwhile, so that whoever removes a name can tell what it leads to.
     fn add_name<R>(&self, make: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
-        self.root.account.lock().add_name()?;
-        make().inspect_err(|_| self.root.account.lock().remove_name())
+        let mut account = self.root.account.lock();
+        account.add_name()?;
+        make().inspect_err(|_| account.remove_name())
     }
 }
 

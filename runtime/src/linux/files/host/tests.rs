@@ -8,7 +8,9 @@ use rustix::io::Errno;
 
 use super::HostDir;
 use crate::linux::files::abi::*;
+use crate::linux::files::resolve::Resolved;
 use crate::linux::files::tests::bytes_of;
+use crate::linux::files::walk::FinalLink;
 use crate::linux::files::{Files, NewTime, Quota, Sink, Time};
 
 /// A directory `top` with a canary beside it, and files over it at `/data`.
@@ -370,4 +372,78 @@ fn long_and_winding_paths_end() {
     assert_eq!(scene.read(&"x".repeat(256)), Err(Errno::NAMETOOLONG));
     assert_eq!(scene.read(&format!("/data/{}", "x".repeat(256))), Err(Errno::NAMETOOLONG));
     assert_eq!(scene.read(&format!("/data/{}", "x/".repeat(3000))), Err(Errno::NAMETOOLONG));
+}
+
+#[test]
+fn what_is_removed_counts_once_even_if_a_directory_is_there_twice() {
+    let mut scene = scene(true);
+    scene.host = scene.host.max_growth(100);
+    let again = HostDir::read_write(scene.top()).unwrap().max_growth(100);
+    scene.files.insert_mount(b"/again", &again).unwrap();
+    for _ in 0..3 {
+        let file = scene.open("/data/new", O_CREAT | O_EXCL | O_RDWR).unwrap();
+        scene.files.ftruncate(file, 100).unwrap();
+        let other = scene.open("/again/new", O_RDWR).unwrap();
+        scene.files.close(file).unwrap();
+        scene.files.unlink_at(AT_FDCWD, b"/data/new", 0).unwrap();
+        scene.files.close(other).unwrap();
+    }
+    let file = scene.open("/again/more", O_CREAT | O_RDWR).unwrap();
+    scene.files.ftruncate(file, 100).unwrap();
+    assert_eq!(scene.files.ftruncate(file, 101), Err(Errno::NOSPC));
+}
+
+#[test]
+fn what_is_removed_counts_as_what_it_is_then_and_not_as_what_a_path_led_to_before() {
+    let mut scene = scene(true);
+    scene.host = scene.host.max_growth(100);
+    let file = scene.open("/data/new", O_CREAT | O_RDWR).unwrap();
+    scene.files.ftruncate(file, 100).unwrap();
+    scene.files.close(file).unwrap();
+    let Ok(Resolved::Host(place)) = scene.files.resolve(AT_FDCWD, b"/data/new", FinalLink::Name, false) else {
+        panic!("no place of the host's");
+    };
+    let Ok(Resolved::Host(from)) = scene.files.resolve(AT_FDCWD, b"/data/hello", FinalLink::Name, false) else {
+        panic!("no place of the host's");
+    };
+    // Another program is quicker, and puts something small in its place.
+    for _ in 0..2 {
+        scene.files.clone().unlink_at(AT_FDCWD, b"/data/new", 0).unwrap();
+        let small = scene.open("/data/new", O_CREAT | O_RDWR).unwrap();
+        scene.files.close(small).unwrap();
+    }
+    place.unlink(false).unwrap();
+    let small = scene.open("/data/new", O_CREAT | O_RDWR).unwrap();
+    scene.files.close(small).unwrap();
+    from.rename(&place, rustix::fs::RenameFlags::empty()).unwrap();
+    let file = scene.open("/data/more", O_CREAT | O_RDWR).unwrap();
+    scene.files.ftruncate(file, 100).unwrap();
+    assert_eq!(scene.files.ftruncate(file, 101), Err(Errno::NOSPC));
+}
+
+#[test]
+fn a_directory_that_became_a_symlink_is_not_entered_and_nothing_is_asked_of_where_it_leads() {
+    let scene = scene(true);
+    let Ok(Resolved::Host(place)) = scene.files.resolve(AT_FDCWD, b"/data/a", FinalLink::Follow, false) else {
+        panic!("no place of the host's");
+    };
+    fs::rename(scene.top().join("a"), scene.top().join("b")).unwrap();
+    let mut answers = Vec::new();
+    for target in ["../canary", "../absent", "../canary/secret"] {
+        symlink(target, scene.top().join("a")).unwrap();
+        answers.push(place.enter().map(|_| ()).unwrap_err());
+        fs::remove_file(scene.top().join("a")).unwrap();
+    }
+    assert_eq!(answers, [answers[0]; 3]);
+}
+
+#[test]
+fn what_nobody_may_read_can_be_given_its_permissions_back() {
+    let mut scene = scene(true);
+    for path in [&b"/data/hello"[..], b"/data/a"] {
+        scene.files.chmod_at(AT_FDCWD, path, 0, 0).unwrap();
+        scene.files.chmod_at(AT_FDCWD, path, 0o700, 0).unwrap();
+    }
+    assert_eq!(scene.read("/data/hello").unwrap(), b"hello");
+    assert_eq!(scene.read("/data/a/b/deep").unwrap(), b"deep");
 }
