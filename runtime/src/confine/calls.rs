@@ -222,6 +222,7 @@ pub(super) const FILES: &[Allowed] = &[
     (libc::SYS_fallocate, OneOf(1, &[0])),
     (libc::SYS_fsync, Any),
     (libc::SYS_fdatasync, Any),
+    (libc::SYS_flock, Any),
     (libc::SYS_utimensat, Any),
     // Whom the guest sees as the owner of its files.
     (libc::SYS_geteuid, Any),

@@ -11,6 +11,7 @@ use super::files::abi::AT_FDCWD;
 use super::files::{Object, Stream};
 use super::identity::{PROCESS, USER};
 use super::io::{At, milliseconds, span};
+use super::locks::is_lock;
 use super::paths::{low, value};
 use super::reply::{Refusal, Reply};
 use super::{Kernel, descriptor};
@@ -68,8 +69,8 @@ impl Kernel<'_> {
                     (-i64::from(errno.raw_os_error())).cast_unsigned()
                 }
                 Err(end) => {
-                    let [first, ..] = arguments;
-                    self.process.waited |= self.only_waits(number, first);
+                    let [first, second, ..] = arguments;
+                    self.process.waited |= self.only_waits(number, first, second);
                     return Err(end);
                 }
             };
@@ -84,10 +85,11 @@ impl Kernel<'_> {
     }
 
     /// True if a system call that the run's end cuts short has done nothing yet: it waited.
-    fn only_waits(&self, number: u64, first: u64) -> bool {
+    fn only_waits(&self, number: u64, first: u64, second: u64) -> bool {
         match number {
             POLL | PPOLL | NANOSLEEP | CLOCK_NANOSLEEP | FUTEX => true,
-            _ if waiting::only_waits(number) => true,
+            _ if waiting::only_waits(number) || files::only_waits(number) => true,
+            FCNTL => is_lock(low(second)),
             // What was done is done again, or not needed any more.
             MMAP | MUNMAP | MPROTECT | MADVISE | BRK | GETRANDOM => true,
             // What a stream gives, it gives at once: it was still waiting.

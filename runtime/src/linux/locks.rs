@@ -1,15 +1,15 @@
-//! Record locks (`fcntl`): checked as Linux checks them. In the tree they are always to be had, because nobody else is there to hold one; on
-//! files of the host's they are the host's.
+//! Locks on ranges (`fcntl`) and on whole files (`flock`): checked as Linux checks them. In the tree they are always to be had, because nobody
+//! else is there to hold one; on files of the host's they are the host's.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::files::HandleId;
 use super::files::Object;
-use super::files::abi::{F_GETFL, O_ACCMODE, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_END, SEEK_SET};
-use super::reply::Reply;
+use super::files::abi::{SEEK_CUR, SEEK_END, SEEK_SET};
+use super::reply::{Refusal, Reply};
 use super::{Kernel, descriptor};
 use crate::vm::clock::{self, Nanos};
 use crate::vm::file_lock::{LockKind, RecordLock};
@@ -34,6 +34,12 @@ const F_RDLCK: u16 = 0;
 const F_WRLCK: u16 = 1;
 /// `l_type`: none.
 const F_UNLCK: u16 = 2;
+
+/// `flock`: shared, exclusive, unlock; do not wait.
+const LOCK_SH: u32 = 1;
+const LOCK_EX: u32 = 2;
+const LOCK_NB: u32 = 4;
+const LOCK_UN: u32 = 8;
 
 /// Whether a command of `fcntl` is one of these.
 pub(super) fn is_lock(command: u32) -> bool {
@@ -67,6 +73,16 @@ impl Kernel<'_> {
         if command >= F_OFD_GETLK && process & u64::from(u32::MAX) != 0 {
             return Err(Errno::INVAL.into());
         }
+        let [reads, writes] = self.process.files.directions(fd)?;
+        let is_allowed = match kind {
+            _ if asks => true,
+            F_RDLCK => reads,
+            F_WRLCK => writes,
+            _ => true,
+        };
+        if !is_allowed {
+            return Err(Errno::BADF.into());
+        }
         if let Object::Host(file) = object {
             let length = length.cast_signed();
             let first = base.saturating_add(start.cast_signed());
@@ -82,23 +98,16 @@ impl Kernel<'_> {
         }
         if asks {
             self.write_all(address, &F_UNLCK.to_le_bytes())?;
-            return Ok(0);
         }
-        let mode = self.process.files.fcntl(fd, F_GETFL, 0)?.cast_unsigned() & O_ACCMODE;
-        let is_allowed = match kind {
-            F_RDLCK => matches!(mode, 0 | O_RDWR),
-            F_WRLCK => matches!(mode, O_WRONLY | O_RDWR),
-            _ => true,
-        };
-        if is_allowed { Ok(0) } else { Err(Errno::BADF.into()) }
+        Ok(0)
     }
 
     /// On a file of the host's there may be others: other guests, and the host's own programs.
     fn lock_host_file(&mut self, file: HandleId, command: u32, lock: RecordLock, address: u64) -> Reply {
         let own = command < F_OFD_GETLK;
-        let handle = Arc::clone(self.process.files.lockable(file, own)?);
+        let holder = self.process.files.lockable(file, own)?;
         if matches!(command, F_GETLK | F_OFD_GETLK) {
-            let Some(found) = lock.conflict(handle.as_fd())? else {
+            let Some(found) = lock.conflict(holder.as_fd())? else {
                 self.write_all(address, &F_UNLCK.to_le_bytes())?;
                 return Ok(0);
             };
@@ -109,12 +118,30 @@ impl Kernel<'_> {
             self.write_words(address, &words)?;
             return Ok(0);
         }
+        self.until_it_can_be_had(matches!(command, F_SETLKW | F_OFD_SETLKW), || lock.set(holder.as_fd()))
+    }
+
+    /// flock(2).
+    pub(super) fn sys_flock(&mut self, fd: u64, operation: u32) -> Reply {
+        let wanted = match operation & !LOCK_NB {
+            LOCK_SH => FlockOperation::NonBlockingLockShared,
+            LOCK_EX => FlockOperation::NonBlockingLockExclusive,
+            LOCK_UN => FlockOperation::NonBlockingUnlock,
+            _ => return Err(Errno::INVAL.into()),
+        };
+        let Object::Host(file) = self.process.files.object(descriptor(fd))? else { return Ok(0) };
+        let holder = self.process.files.lockable(file, false)?;
+        self.until_it_can_be_had(operation & LOCK_NB == 0, || rustix::fs::flock(holder.as_fd(), wanted))
+    }
+
+    /// Tries to take a lock that others may hold, again and again if the program waits for it.
+    fn until_it_can_be_had(&mut self, waits: bool, take: impl Fn() -> Result<(), Errno>) -> Result<u64, Refusal> {
         loop {
-            match lock.set(handle.as_fd()) {
-                Err(Errno::AGAIN) if matches!(command, F_SETLKW | F_OFD_SETLKW) => {
+            match take() {
+                Err(Errno::AGAIN) if waits => {
                     self.watch.wait(&[], Some(clock::monotonic().saturating_add(RETRY)))?;
                 }
-                set => return Ok(set.map(|()| 0)?),
+                taken => return Ok(taken.map(|()| 0)?),
             }
         }
     }

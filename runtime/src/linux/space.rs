@@ -20,11 +20,6 @@ const BLOCK: u64 = 4096;
 const STATFS_FLAGS: u64 = 0x20 | 0x400;
 /// `f_namelen`.
 const NAME_BYTES: u64 = 255;
-/// `flock`: shared, exclusive, unlock; do not wait.
-const LOCK_SH: u32 = 1;
-const LOCK_EX: u32 = 2;
-const LOCK_NB: u32 = 4;
-const LOCK_UN: u32 = 8;
 /// `fadvise64`: the largest advice, `POSIX_FADV_NOREUSE`.
 const LAST_ADVICE: u32 = 5;
 
@@ -94,14 +89,6 @@ impl Kernel<'_> {
                 let _: Source<'_> = self.process.files.read(fd, 0)?;
                 Ok(0)
             }
-            _ => Err(Errno::INVAL.into()),
-        }
-    }
-
-    /// flock(2): nobody else is there to hold a lock.
-    pub(super) fn sys_flock(&mut self, fd: u64, operation: u32) -> Reply {
-        match operation & !LOCK_NB {
-            LOCK_SH | LOCK_EX | LOCK_UN => Ok(self.process.files.object(descriptor(fd)).map(|_| 0)?),
             _ => Err(Errno::INVAL.into()),
         }
     }

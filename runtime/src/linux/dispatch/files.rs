@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::HERE;
 use crate::linux::files::abi::AT_SYMLINK_NOFOLLOW;
 use crate::linux::paths::low;
-use crate::linux::reply::Reply;
+use crate::linux::reply::{Refusal, Reply};
 use crate::linux::{Kernel, descriptor};
 
 super::numbers! {
@@ -19,6 +19,11 @@ super::numbers! {
 
 /// `AT_SYMLINK_NOFOLLOW` in a register.
 const NOFOLLOW: u64 = AT_SYMLINK_NOFOLLOW as u64;
+
+/// True for calls that have done nothing yet, or nothing that is not done as well again, when the run's end cuts them short.
+pub(super) fn only_waits(number: u64) -> bool {
+    matches!(number, FLOCK | CLOSE_RANGE)
+}
 
 impl Kernel<'_> {
     pub(super) fn serve_files(&mut self, number: u64, arguments: [u64; 6]) -> Reply {
@@ -68,7 +73,11 @@ impl Kernel<'_> {
             FADVISE64 => self.sys_fadvise(a, c.cast_signed(), low(d)),
             READAHEAD => self.sys_readahead(a),
             FLOCK => self.sys_flock(a, low(b)),
-            CLOSE_RANGE => Ok(self.process.files.close_range(low(a), low(b), low(c)).map(|()| 0)?),
+            CLOSE_RANGE => {
+                let watch = &mut *self.watch;
+                let check = || watch.check().map_err(Refusal::from);
+                self.process.files.close_range(low(a), low(b), low(c), check).map(|()| 0)
+            }
             SENDFILE => self.sys_sendfile(a, b, c, d),
             COPY_FILE_RANGE => self.sys_copy_file_range(arguments),
             _ => self.serve_waiting(number, arguments),

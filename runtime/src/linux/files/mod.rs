@@ -192,8 +192,8 @@ impl Files {
     ///
     /// # Errors
     /// `ESTALE` if nothing is, which no guest can bring about.
-    pub(crate) fn lockable(&mut self, file: HandleId, own: bool) -> Result<&Arc<host::Handle>, Errno> {
-        if own { self.handles.lock_owner(file) } else { self.handles.get(file) }
+    pub(crate) fn lockable(&mut self, file: HandleId, own: bool) -> Result<Arc<host::Opened>, Errno> {
+        if own { self.handles.lock_owner(file) } else { self.handles.get(file).map(|handle| handle.opened()) }
     }
 
     /// From now on things are made and changed at this time.
@@ -207,15 +207,22 @@ impl Files {
         self.tree_mut().made_now();
     }
 
-    /// `close_range`.
+    /// `close_range`; `check` is asked before each descriptor whether there is time for it.
     ///
     /// # Errors
-    /// `EINVAL` for unknown flags and a range that ends before it starts.
-    pub(crate) fn close_range(&mut self, first: u32, last: u32, flags: u32) -> Result<(), Errno> {
+    /// `EINVAL` for unknown flags and a range that ends before it starts; what `check` says, and then it can be called again.
+    pub(crate) fn close_range<E: From<Errno>>(
+        &mut self,
+        first: u32,
+        last: u32,
+        flags: u32,
+        mut check: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
         if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
-            return Err(Errno::INVAL);
+            return Err(Errno::INVAL.into());
         }
         for descriptor in self.descriptors.within(first, last) {
+            check()?;
             if flags & CLOSE_RANGE_CLOEXEC == 0 {
                 self.close(descriptor)?;
             } else {

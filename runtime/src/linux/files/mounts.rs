@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::host::{Handle, HostDir};
+use super::host::{Handle, HostDir, Opened};
 use super::inode::InodeId;
 use crate::vm::file_lock::{LockKind, RecordLock};
 
@@ -37,9 +37,9 @@ pub(crate) struct HandleId(u64);
 pub(crate) struct Handles {
     open: BTreeMap<HandleId, Arc<Handle>>,
     next: u64,
-    /// By device and inode, the one through which the process holds its record locks on a file: they are the process's, whichever descriptor
-    /// it names, and go with the first that is closed.
-    locked: BTreeMap<(u64, u64), Arc<Handle>>,
+    /// By device and inode, what the process holds its record locks on a file through: they are the process's, whichever descriptor it names,
+    /// and go with the first that is closed. No snapshot shares it that was taken before.
+    locked: BTreeMap<(u64, u64), Arc<Opened>>,
 }
 
 impl Mounts {
@@ -93,8 +93,9 @@ impl Handles {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub(crate) fn lock_owner(&mut self, id: HandleId) -> Result<&Arc<Handle>, Errno> {
+    pub(crate) fn lock_owner(&mut self, id: HandleId) -> Result<Arc<Opened>, Errno> {
         let handle = Arc::clone(self.get(id)?);
-        Ok(self.locked.entry(handle.identity()).or_insert(handle))
+        let owner = self.locked.entry(handle.identity()).or_insert_with(|| handle.opened_for_locks());
+        Ok(Arc::clone(owner))
     }
 }

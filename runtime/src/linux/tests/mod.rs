@@ -2,6 +2,7 @@
 
 mod directed;
 mod document;
+mod locks;
 mod random;
 mod sources;
 mod waiting;

@@ -2,11 +2,14 @@
 //! can share what is open and yet go its own way.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{FallocateFlags, FileType, Timestamps, fallocate, fdatasync, fstat, fsync, ftruncate, futimens};
+use rustix::fs::{
+    CWD, FallocateFlags, FileType, Mode, OFlags, Timestamps, fallocate, fdatasync, fstat, fsync, ftruncate, futimens,
+    openat,
+};
 use rustix::io::{Errno, ReadWriteFlags, pread, pwrite, pwritev2, retry_on_intr};
 
 use super::account::{Identity, identity, length};
@@ -15,12 +18,16 @@ use super::{Account, Root};
 use crate::linux::files::mounts::MountId;
 use crate::linux::files::stat::Stat;
 
+/// What the host has open, and what locks belong to.
+#[derive(Debug)]
+pub(crate) struct Opened(OwnedFd);
+
 /// An open file or directory.
 #[derive(Debug)]
 pub(crate) struct Handle {
     root: Arc<Root>,
     mount: MountId,
-    fd: OwnedFd,
+    fd: Arc<Opened>,
     is_directory: bool,
     identity: Identity,
     /// Held while the descriptor's own position is used, which only a listing does.
@@ -39,6 +46,7 @@ impl Handle {
         if kind.is_file() {
             root.account.lock().opened(identity);
         }
+        let fd = Arc::new(Opened(fd));
         Ok(Self { root: Arc::clone(root), mount, fd, is_directory: kind.is_dir(), identity, position: Mutex::new(()) })
     }
 
@@ -55,12 +63,12 @@ impl Handle {
     }
 
     pub(crate) fn stat(&self) -> Result<Stat, Errno> {
-        Ok(Stat::of_host(&fstat(&self.fd)?))
+        Ok(Stat::of_host(&fstat(self)?))
     }
 
     /// Its length now.
     pub(crate) fn length(&self) -> Result<u64, Errno> {
-        Ok(length(&fstat(&self.fd)?))
+        Ok(length(&fstat(self)?))
     }
 
     /// Reads once; nothing at the end.
@@ -68,13 +76,13 @@ impl Handle {
         if self.is_directory {
             return Err(Errno::ISDIR);
         }
-        retry_on_intr(|| pread(&self.fd, &mut *buffer, offset))
+        retry_on_intr(|| pread(self, &mut *buffer, offset))
     }
 
     /// Writes once, at `offset` or at the end, as much as the account bears; how much, and where it ended.
     pub(crate) fn write(&self, bytes: &[u8], offset: u64, append: bool) -> Result<(usize, u64), Errno> {
         let mut account = self.root.account.lock();
-        let size = length(&fstat(&self.fd)?);
+        let size = length(&fstat(self)?);
         let start = if append { size } else { offset };
         let wanted = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let room = account.reach(size, start, wanted).saturating_sub(start);
@@ -84,8 +92,8 @@ impl Handle {
         }
         let written = retry_on_intr(|| match append {
             // The file's end is the host's to know: others may write, too.
-            true => pwritev2(&self.fd, &[IoSlice::new(piece)], 0, ReadWriteFlags::APPEND),
-            false => pwrite(&self.fd, piece, start),
+            true => pwritev2(self, &[IoSlice::new(piece)], 0, ReadWriteFlags::APPEND),
+            false => pwrite(self, piece, start),
         })?;
         let end = start.saturating_add(u64::try_from(written).unwrap_or(0));
         account.resized(size, size.max(end));
@@ -95,18 +103,18 @@ impl Handle {
     /// Cuts the file off, or lengthens it with a hole.
     pub(crate) fn truncate(&self, to: u64) -> Result<(), Errno> {
         let mut account = self.root.account.lock();
-        let size = length(&fstat(&self.fd)?);
+        let size = length(&fstat(self)?);
         if to > account.reach(size, 0, to) {
             return Err(Errno::NOSPC);
         }
-        ftruncate(&self.fd, to)?;
+        ftruncate(self, to)?;
         account.resized(size, to);
         Ok(())
     }
 
     /// Waits until what was written is on the disk.
     pub(crate) fn sync(&self, data_only: bool) -> Result<(), Errno> {
-        if data_only { fdatasync(&self.fd) } else { fsync(&self.fd) }
+        if data_only { fdatasync(self) } else { fsync(self) }
     }
 
     /// The same file, whichever descriptor leads there.
@@ -114,14 +122,29 @@ impl Handle {
         self.identity
     }
 
+    pub(crate) fn opened(&self) -> Arc<Opened> {
+        Arc::clone(&self.fd)
+    }
+
+    /// The file opened once more, for both directions if that can be: for locks that belong to a process and not to one of its descriptors, nor
+    /// to a snapshot that has the file open, too.
+    pub(crate) fn opened_for_locks(&self) -> Arc<Opened> {
+        let path = format!("/proc/self/fd/{}", self.as_fd().as_raw_fd());
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let accesses = [OFlags::RDWR, OFlags::RDONLY, OFlags::WRONLY].into_iter();
+        let mut allowed = accesses.filter(|access| self.root.writable || *access == OFlags::RDONLY);
+        let again = allowed.find_map(|access| openat(CWD, &path, access | flags, Mode::empty()).ok());
+        again.map_or_else(|| self.opened(), |fd| Arc::new(Opened(fd)))
+    }
+
     pub(crate) fn set_times(&self, times: &Timestamps) -> Result<(), Errno> {
         self.root.check_writable()?;
-        futimens(&self.fd, times)
+        futimens(self, times)
     }
 
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), Errno> {
         self.root.check_writable()?;
-        rustix::fs::fchmod(&self.fd, permissions(mode, self.is_directory))
+        rustix::fs::fchmod(self, permissions(mode, self.is_directory))
     }
 
     /// Makes sure that there is room for a range, which lengthens the file if it reaches beyond its end.
@@ -129,11 +152,11 @@ impl Handle {
         let (offset, count) = (offset.unsigned_abs(), length.unsigned_abs());
         let end = offset.checked_add(count).ok_or(Errno::FBIG)?;
         let mut account = self.root.account.lock();
-        let size = self::length(&fstat(&self.fd)?);
+        let size = self::length(&fstat(self)?);
         if end > size && end > account.reach(size, offset, count) {
             return Err(Errno::NOSPC);
         }
-        fallocate(&self.fd, FallocateFlags::empty(), offset, count)?;
+        fallocate(self, FallocateFlags::empty(), offset, count)?;
         account.resized(size, size.max(end));
         Ok(())
     }
@@ -148,9 +171,24 @@ impl PartialEq for Handle {
 
 impl Eq for Handle {}
 
+impl PartialEq for Opened {
+    /// As for handles.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Opened {}
+
+impl AsFd for Opened {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl AsFd for Handle {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.fd.0.as_fd()
     }
 }
 
@@ -159,7 +197,7 @@ impl Drop for Handle {
         if !self.is_directory {
             let account: &Mutex<Account> = &self.root.account;
             let mut account = account.lock();
-            account.closed(self.identity, fstat(&self.fd).ok().as_ref());
+            account.closed(self.identity, fstat(&*self).ok().as_ref());
         }
     }
 }

@@ -33,7 +33,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use self::account::Account;
-pub(crate) use self::handle::Handle;
+pub(crate) use self::handle::{Handle, Opened};
 pub(crate) use self::listing::HostName;
 pub(crate) use self::place::{HostPlace, Opening};
 pub(crate) use self::walk::{Anchor, Step, Walk, Work};
