@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::files::abi::{F_GETFL, O_ACCMODE, O_APPEND, O_RDWR, O_WRONLY, SEEK_CUR};
+use super::files::abi::{F_GETFL, O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR, O_WRONLY, SEEK_CUR};
 use super::files::{INPUT, Object, Sink, Source, Stream};
 use super::reply::{Refusal, Reply};
 use super::user::MAX_TRANSFER;
@@ -39,7 +39,12 @@ impl Kernel<'_> {
         if self.status(to.fd)? & O_APPEND != 0 {
             return Err(Errno::INVAL.into());
         }
+        let target = self.process.files.object(to.fd)?;
         match source {
+            // What does not fit into a pipe would be lost.
+            Object::Stream(_) if matches!(target, Object::Pipe(_) | Object::Socket(_)) => {
+                return Err(Errno::INVAL.into());
+            }
             Object::Stream(_) => return self.copy_stream(from.fd, to, count),
             Object::File(_) | Object::Host(_) | Object::Device(..) => {}
             _ => return Err(Errno::INVAL.into()),
@@ -54,6 +59,9 @@ impl Kernel<'_> {
     /// What comes from a stream, until there is no more for now. Linux has this for files only; a program that tries it first is spared a system
     /// call for every piece that it would move through its memory.
     fn copy_stream(&mut self, from: i32, to: Side, count: u64) -> Reply {
+        if count > 0 && self.status(from)? & O_NONBLOCK != 0 && !self.has_input(from)? {
+            return Err(Errno::AGAIN.into());
+        }
         let mut buffer = vec![0; usize::try_from(count).unwrap_or(PIECE).min(PIECE)];
         let mut total = 0;
         while total < count && (total == 0 || self.has_input(from)?) {

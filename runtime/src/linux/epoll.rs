@@ -83,6 +83,8 @@ impl Kernel<'_> {
 
     /// What the members of a set have to tell, at most so many.
     fn epoll_events(&mut self, epoll: InodeId, most: usize) -> Result<Vec<Event>, Refusal> {
+        // `poll` may ask for as many sets as it has entries.
+        self.watch.check()?;
         let members = self.process.files.interests(epoll).to_vec();
         let (mut events, mut idle) = (Vec::new(), Vec::new());
         for member in members {

@@ -111,16 +111,25 @@ impl Kernel<'_> {
 
     /// Waits until one of them may be ready, or the time is over. Only streams have somebody else at their other end.
     pub(super) fn wait_for(&mut self, waited: &[Waited], patience: &mut Patience) -> Result<(), Refusal> {
-        let mut fds = Vec::new();
+        // Each stream once, however often it is named: the host polls no more descriptors than it lets this process have.
+        let mut wanted = [Stream::Stdin, Stream::Stdout, Stream::Stderr].map(|stream| (stream, 0));
         let mut is_live = false;
         for &(object, events) in waited {
             if let Object::Stream(stream) = object
-                && let Some(file) = self.streams.file(stream)
+                && self.streams.file(stream).is_some()
             {
                 is_live = true;
-                if events != 0 {
-                    fds.push((file.as_fd(), host_events(events)));
+                for (_, all) in wanted.iter_mut().filter(|(known, _)| *known == stream) {
+                    *all |= events;
                 }
+            }
+        }
+        let mut fds = Vec::with_capacity(wanted.len());
+        for (stream, events) in wanted {
+            if events != 0
+                && let Some(file) = self.streams.file(stream)
+            {
+                fds.push((file.as_fd(), host_events(events)));
             }
         }
         let Some(timeout) = patience.timeout else {

@@ -1,9 +1,15 @@
 //! What a program waits for: where only itself could end the wait, it is a deadlock, and everything else ends within the limits.
 
+use std::io::Write;
+
 use rustix::io::Errno;
 
 use super::*;
 use crate::end::{End, Limit};
+use crate::linux::files::{Object, Stream};
+use crate::linux::poll::Patience;
+use crate::linux::streams::Input;
+use crate::linux::streams::host_file::HostFile;
 
 const READ: u64 = 0;
 const WRITE: u64 = 1;
@@ -17,6 +23,9 @@ const EPOLL_CTL: u64 = 233;
 const EVENTFD2: u64 = 290;
 const EPOLL_CREATE1: u64 = 291;
 const POLL: u64 = 7;
+const SENDFILE: u64 = 40;
+const FCNTL: u64 = 72;
+const CLOSE_RANGE: u64 = 436;
 
 const ADD: u64 = 1;
 const ET: u64 = 1 << 31;
@@ -130,4 +139,52 @@ fn what_has_no_name_is_charged_and_given_back() {
     assert_eq!(rig.call(SOCKETPAIR, &[1, 1, 0, 8]), failed(Errno::FAULT));
     assert_eq!(left(&rig), before);
     rig.check();
+}
+
+#[test]
+fn a_stream_is_waited_for_once_however_often_it_is_named() {
+    let mut rig = rig();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"something").unwrap();
+    rig.streams.input = Input::File(HostFile::own_pipe(reader.into()).unwrap());
+    // The host polls no more descriptors than a process may have open.
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let count = usize::try_from(most.clamp(1 << 20, 4 << 20)).unwrap() + 1;
+    let mut watch = watch(u64::MAX);
+    let waited = vec![(Object::Stream(Stream::Stdin), 1); count];
+    assert!(rig.kernel(&mut watch).wait_for(&waited, &mut Patience::new(None)).is_ok());
+}
+
+#[test]
+fn what_is_done_piece_by_piece_ends_by_the_limit_and_goes_on_from_there() {
+    let mut rig = rig();
+    assert_eq!(rig.call(EPOLL_CREATE1, &[]), 3);
+    assert_eq!(rig.call(PIPE, &[DATA]), 0);
+    rig.put_words(DATA, &[3 | 1 << 32]);
+    for (number, arguments) in [(POLL, [DATA, 1, 0]), (CLOSE_RANGE, [3, 9, 0])] {
+        match rig.call_within(0, number, &arguments) {
+            Err(Refusal::End(End::Limit(Limit::Wall))) => assert!(rig.process.waited()),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(rig.call(number, &arguments), 0);
+    }
+    assert_eq!(rig.process.files.open_descriptors(), [0, 1, 2]);
+}
+
+#[test]
+fn bytes_of_a_stream_are_not_taken_for_a_pipe_that_may_have_no_room_for_them() {
+    let mut rig = rig();
+    rig.streams.input = Input::Bytes { bytes: vec![7; 100_000].into(), position: 0 };
+    assert_eq!(rig.call(PIPE, &[DATA]), 0);
+    assert_eq!(rig.call(SENDFILE, &[4, 0, 0, 100_000]), failed(Errno::INVAL));
+    assert_eq!(rig.streams.bytes_in, 0);
+}
+
+#[test]
+fn a_stream_that_is_not_to_be_waited_for_is_not_waited_for_by_a_copy_either() {
+    let mut rig = rig();
+    let (reader, _writer) = std::io::pipe().unwrap();
+    rig.streams.input = Input::File(HostFile::own_pipe(reader.into()).unwrap());
+    assert_eq!(rig.call(FCNTL, &[0, 4, 0o4000]), 0);
+    assert_eq!(rig.call_within(50_000_000, SENDFILE, &[1, 0, 0, 8]).unwrap().cast_signed(), failed(Errno::AGAIN));
 }
