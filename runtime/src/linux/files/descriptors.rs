@@ -318,7 +318,7 @@ impl Descriptors {
                 Ok(0)
             }
             F_GETFL => Ok(self.get(descriptor)?.status.cast_signed()),
-            _ if matches!(self.get(descriptor)?.object, Object::Path(_)) => Err(Errno::BADF),
+            _ if self.get(descriptor)?.status & O_PATH != 0 => Err(Errno::BADF),
             F_SETFL => {
                 let description = self.get_mut(descriptor)?;
                 description.status = description.status & !SETTABLE | argument & SETTABLE;

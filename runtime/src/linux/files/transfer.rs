@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::Files;
-use super::abi::{MAX_TRANSFER, O_APPEND, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
+use super::abi::{MAX_TRANSFER, O_APPEND, O_PATH, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 use super::descriptors::{Description, Object, Stream};
 use super::host::Handle;
 use super::inode::{Device, InodeId};
@@ -168,7 +168,7 @@ impl Files {
     /// the file.
     pub(crate) fn lseek(&mut self, descriptor: i32, offset: i64, whence: u32) -> Result<i64, Errno> {
         let description = self.descriptors.get_mut(descriptor)?;
-        if matches!(description.object, Object::Path(_)) {
+        if description.status & O_PATH != 0 {
             return Err(Errno::BADF);
         }
         if whence > SEEK_HOLE {
@@ -210,7 +210,7 @@ impl Files {
         match description.object {
             Object::File(inode) if description.writable() => self.tree_mut().truncate(inode, length),
             Object::Host(handle) if description.writable() => self.handles.get(handle)?.truncate(length),
-            Object::Path(_) => Err(Errno::BADF),
+            _ if description.status & O_PATH != 0 => Err(Errno::BADF),
             _ => Err(Errno::INVAL),
         }
     }

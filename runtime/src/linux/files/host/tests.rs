@@ -447,3 +447,13 @@ fn what_nobody_may_read_can_be_given_its_permissions_back() {
     assert_eq!(scene.read("/data/hello").unwrap(), b"hello");
     assert_eq!(scene.read("/data/a/b/deep").unwrap(), b"deep");
 }
+
+#[test]
+fn a_place_and_no_access_is_no_open_file_here_either() {
+    let mut scene = scene(true);
+    let place = scene.open("/data/hello", O_PATH).unwrap();
+    assert_eq!(scene.files.lseek(place, 0, SEEK_CUR), Err(Errno::BADF));
+    assert_eq!(scene.files.ftruncate(place, 0), Err(Errno::BADF));
+    assert_eq!(scene.files.fcntl(place, F_SETFL, 0), Err(Errno::BADF));
+    assert_eq!(scene.files.read(place, 1).map(|_| ()), Err(Errno::BADF));
+}
