@@ -208,7 +208,10 @@ impl Model {
         } else {
             self.find(at, if before.is_empty() { b"./" } else { before })?
         };
-        self.check(parent, 1)?;
+        // Where there is no component, nothing is looked up.
+        if !last.is_empty() {
+            self.check(parent, 1)?;
+        }
         let name = (!matches!(last, b"" | b"." | b"..")).then(|| last.to_vec());
         let node = name.as_ref().and_then(|name| self.names(parent).ok()?.get(name).copied());
         Ok((parent, name, path.ends_with(b"/"), node))
