@@ -17,10 +17,19 @@ const CODE: &[u8] = &[
     0xb8, 60, 0, 0, 0, 0xbf, 7, 0, 0, 0, 0x0f, 0x05, // exit(7)
 ];
 
+/// Asks how much of stdin there is to read, and exits with that.
+const ASKING: &[u8] = &[
+    0x6a, 0, // push 0
+    0xb8, 16, 0, 0, 0, 0x31, 0xff, 0xbe, 0x1b, 0x54, 0, 0, 0x48, 0x89, 0xe2, 0x0f,
+    0x05, // ioctl(0, FIONREAD, rsp)
+    0x5f, // pop rdi
+    0xb8, 60, 0, 0, 0, 0x0f, 0x05, // exit(rdi)
+];
+
 /// A static ELF of one segment.
-fn elf() -> Vec<u8> {
+fn elf(code: &[u8]) -> Vec<u8> {
     let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let len = HEADERS + CODE.len() as u64;
+    let len = HEADERS + code.len() as u64;
     // Executable, x86-64, version 1.
     elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
     elf.extend([BASE + HEADERS, 64, 0].map(u64::to_le_bytes).concat());
@@ -30,7 +39,7 @@ fn elf() -> Vec<u8> {
     // PT_LOAD, readable and executable.
     elf.extend([1_u32, 5].map(u32::to_le_bytes).concat());
     elf.extend([0, BASE, BASE, len, len, 4096].map(u64::to_le_bytes).concat());
-    elf.extend(CODE);
+    elf.extend(code);
     elf
 }
 
@@ -38,7 +47,7 @@ fn elf() -> Vec<u8> {
 fn while_it_runs<T>(options: &[&str], look: impl FnOnce(&Child) -> T) -> T {
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("program");
-    std::fs::write(&program, elf()).expect("a file");
+    std::fs::write(&program, elf(CODE)).expect("a file");
     let mut child = Command::new(env!("CARGO_BIN_EXE_ampoule"))
         .arg("run")
         .args(options)
@@ -87,10 +96,29 @@ fn whoever_says_so_runs_it_in_one_that_has_not() {
 }
 
 #[test]
+fn a_program_that_asks_how_much_there_is_to_read_is_told_and_its_host_lives() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (program, input) = (directory.path().join("program"), directory.path().join("input"));
+    std::fs::write(&program, elf(ASKING)).expect("a file");
+    std::fs::write(&input, b"eleven byte").expect("a file");
+    let (pipe, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(b"eleven byte").expect("room");
+    for stdin in [Stdio::from(pipe), Stdio::from(std::fs::File::open(&input).expect("the file"))] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ampoule"))
+            .arg("run")
+            .arg(&program)
+            .stdin(stdin)
+            .output()
+            .expect("the command");
+        assert_eq!(output.status.code(), Some(11), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn a_snapshot_is_saved_and_goes_on_by_processes_that_have_confined_themselves() {
     let directory = tempfile::tempdir().expect("a directory");
     let (program, saved) = (directory.path().join("program"), directory.path().join("program.amp"));
-    let mut spinning = elf();
+    let mut spinning = elf(CODE);
     // After the byte is written: jmp to itself.
     let at = usize::try_from(HEADERS).expect("a small number") + 25;
     spinning.splice(at..at + 2, [0xeb, 0xfe]);

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! argument looked at          because
-//! ioctl: the request          the kernel has thousands; these are KVM's, as far as they are used, and isatty(3)'s
+//! ioctl: the request          the kernel has thousands; these are KVM's, as far as they are used, and three about streams
 //! mmap, mprotect: protection  no memory of the host's becomes executable
 //! clone: the flags            a thread of this process, and nothing else
 //! tgkill: the process         signals go to this process's own threads
@@ -156,8 +156,9 @@ pub(super) const LIFE: &[Allowed] = &[
     (libc::SYS_readlink, Any),
 ];
 
-/// Requests that are not KVM's: is this stream a terminal? asm-generic/ioctls.h `TCGETS` and `TCGETS2`, one of which isatty(3) makes.
-pub(super) const TERMINAL: [u32; 2] = [0x5401, 0x802c_542a];
+/// Requests that are not KVM's, asm-generic/ioctls.h. Is this stream a terminal: `TCGETS` and `TCGETS2`, one of which isatty(3) makes. How much
+/// is there to read, which a guest may ask of stdin: `FIONREAD`.
+pub(super) const STREAM_REQUESTS: [u32; 3] = [0x5401, 0x802c_542a, 0x541b];
 
 /// linux/prctl.h `PR_GET_AUXV`, "AUXV" in ASCII.
 const PR_GET_AUXV: u32 = 0x4155_5856;

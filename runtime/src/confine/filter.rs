@@ -55,7 +55,7 @@ fn rules(further: &[c_long]) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, Backe
             Needs::Calls(calls) => add(&mut rules, calls)?,
         }
     }
-    for number in calls::TERMINAL {
+    for number in calls::STREAM_REQUESTS {
         requests.push(one_of(1, number)?);
     }
     rules.insert(libc::SYS_ioctl, requests);
