@@ -60,6 +60,14 @@ for file in /etc/passwd /etc/group /etc/nsswitch.conf /etc/localtime; do
 done
 exec unshare --user --map-user=1000 --map-group=1000 env -i "$@"'
 
+# namespaces: without them there is no outside to compare with.
+namespaces() {
+	unshare --user --map-root-user --mount sh -c "$bare" sh true && return
+	echo "tests/programs compares with runs in a user namespace, which this system refuses: allow it (sysctl kernel.unprivileged_userns_clone," \
+		"kernel.apparmor_restrict_unprivileged_userns, user.max_user_namespaces; a container's seccomp profile)" >&2
+	return 1
+}
+
 inside() {
 	local input=$1
 	shift

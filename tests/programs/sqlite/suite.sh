@@ -18,13 +18,13 @@ same_tree full "$statements/bulk.sql" "$tree/database"
 head -c 5000 full/database >empty/cut
 same_tree empty "$statements/tables.sql" "$tree/cut"
 
-# A bank: hundreds of transfers, each a transaction over several pages; after each it prints its number. The sum of all balances and the
+# A bank: thousands of transfers, more than any machine does within the limits below, each a transaction over several pages; after each it prints its number. The sum of all balances and the
 # number of transfers that were done tell whether a transaction was torn.
 mkdir bank
 "$program" bank/database <"$statements/transfers.sql"
 transfers() {
 	local i
-	for ((i = 1; i <= 400; i++)); do
+	for ((i = 1; i <= 4000; i++)); do
 		echo "BEGIN; UPDATE accounts SET balance = balance - $i, filler = printf('%.3000c', 'a')"
 		echo "WHERE id BETWEEN $((i % 50 + 1)) AND $((i % 50 + 20));"
 		echo "SELECT 'between'; UPDATE accounts SET balance = balance + $i WHERE id BETWEEN $((i % 50 + 21)) AND $((i % 50 + 40));"

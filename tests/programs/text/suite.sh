@@ -16,7 +16,8 @@ program=$(realpath "$(command -v busybox)")
 		print line
 		bytes += length(line) + 1
 	}
-}' | "$program" head -c 10485760 >text
+}' >longer
+"$program" head -c 10485760 longer >text
 "$program" gzip -c <text >text.gz
 "$program" base64 <text >text.base64
 "$program" head -c 65536 text >little

@@ -13,7 +13,9 @@ busybox awk 'BEGIN {
 		print line
 		bytes += length(line) + 1
 	}
-}' | head -c 52428800 >data
+}' >longer
+head -c 52428800 longer >data
+rm longer
 
 for level in 1 3 9; do
 	same data -c $level
