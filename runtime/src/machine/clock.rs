@@ -73,9 +73,13 @@ impl Record {
         let host = Times::of(now);
         let times = host.not_before(told);
         let ahead = (times.monotonic - host.monotonic).max(times.realtime - host.realtime);
+        if ahead > MOST_AHEAD {
+            return None;
+        }
         let span = u64::try_from((u128::from(SPAN) << 32) / u128::from(rate)).ok()?;
+        // Less than the rate, since MOST_AHEAD is less than SPAN.
         let given_back = u64::try_from(u128::from(rate) * u128::from(ahead) / u128::from(SPAN)).ok()?;
-        (ahead <= MOST_AHEAD).then_some(Self { base: now.after, span, multiplier: rate - given_back, times })
+        Some(Self { base: now.after, span, multiplier: rate - given_back, times })
     }
 
     /// The latest that a program with this record may have read when the counter shows `ticks`.

@@ -203,6 +203,10 @@ fn a_record_that_runs_ahead_is_slowed_down_until_the_hosts_clock_has_caught_up()
     assert!(end.monotonic.abs_diff(now.monotonic + SPAN) < 100, "{end:?}");
     let too_far = Times { monotonic: now.monotonic + MOST_AHEAD + 1, ..told };
     assert_eq!(Record::following(too_far, &now, rate), None);
+    for ahead in [SPAN - 1, SPAN, SPAN + 1, 1000 * SPAN] {
+        let told = Times { monotonic: now.monotonic + ahead, ..told };
+        assert_eq!(Record::following(told, &now, rate), None, "{ahead} ns ahead");
+    }
 }
 
 #[test]
