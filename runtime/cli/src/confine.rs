@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use ampoule::confine::Confinement;
+use ampoule::confine::{ConfineError, Confinement};
 
 /// What both commands that run guests offer.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -19,7 +19,30 @@ impl Rights {
             return Ok(());
         }
         // A kernel without landlock is told of by `ampoule doctor`.
-        let _ = confinement.apply_to_process()?;
-        Ok(confinement.apply_to_this_thread()?)
+        let _ = confinement.apply_to_process().map_err(told)?;
+        confinement.apply_to_this_thread().map_err(told)
+    }
+}
+
+/// What to do about it, where the command itself has the answer.
+fn told(error: ConfineError) -> Box<dyn Error> {
+    match error {
+        ConfineError::Landlock { .. } | ConfineError::Seccomp { .. } => {
+            format!("{error}; --no-confine runs the program in a process that keeps its rights").into()
+        }
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_kernel_refuses_to_confine_the_way_to_go_without_is_told() {
+        let refused = told(ConfineError::Seccomp { reason: "Function not implemented".into() });
+        assert!(refused.to_string().contains("--no-confine"), "{refused}");
+        let path = ConfineError::Path { path: "absent".into(), source: std::io::ErrorKind::NotFound.into() };
+        assert!(!told(path).to_string().contains("--no-confine"));
     }
 }

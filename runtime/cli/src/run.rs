@@ -34,12 +34,12 @@ pub(crate) struct Arguments {
     /// A directory of this host that the program may use at a path of its own: read-only, or with :rw to be changed (repeat for more)
     #[arg(long, value_name = "HOST:GUEST[:rw]", value_parser = directory)]
     dir: Vec<Directory>,
-    /// The directory that the program starts in, a path of its own
-    #[arg(long, value_name = "GUEST", default_value = "/")]
-    cwd: OsString,
-    /// Where time and randomness come from: the host, a clock that stands still, or a seed (0, 1, …) that makes runs repeat themselves
-    #[arg(long, value_name = "real|frozen|SEED", default_value = "real", value_parser = sources)]
-    sources: Sources,
+    /// The directory that the program starts in, a path of its own [default: /]
+    #[arg(long, value_name = "GUEST")]
+    cwd: Option<OsString>,
+    /// Where time and randomness come from: the host, a clock that stands still, or a seed (0, 1, …) that makes runs repeat themselves [default: real]
+    #[arg(long, value_name = "real|frozen|SEED", value_parser = sources)]
+    sources: Option<Sources>,
     /// Allow segments that are writable and executable at once
     #[arg(long)]
     allow_write_execute: bool,
@@ -159,7 +159,7 @@ fn start(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box
             Bell::Port => Doorbell::Port,
             Bell::Hypercall => Doorbell::Hypercall,
         })
-        .sources(arguments.sources)
+        .sources(arguments.sources.unwrap_or(Sources::Real))
         .limits(limits);
     for (key, value) in &arguments.env {
         command.env(key, value);
@@ -168,14 +168,20 @@ fn start(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box
         let directory = if *writable { HostDir::read_write(host)? } else { HostDir::read_only(host)? };
         command.dir(guest, &directory);
     }
-    command.current_dir(&arguments.cwd);
+    if let Some(directory) = &arguments.cwd {
+        command.current_dir(directory);
+    }
     Ok((command, program.name().to_owned()))
 }
 
 /// A program from where it was stopped, and its name.
 fn go_on(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box<dyn Error>> {
-    if !arguments.arguments.is_empty() || !arguments.env.is_empty() || !arguments.dir.is_empty() {
-        return Err("the program in a snapshot has started: it takes no more arguments, --env or --dir".into());
+    let has_more = !arguments.arguments.is_empty() || !arguments.env.is_empty() || !arguments.dir.is_empty();
+    if has_more || arguments.cwd.is_some() || arguments.sources.is_some() {
+        return Err(
+            "the program in a snapshot has started: it takes no more arguments, --env, --dir, --cwd or --sources"
+                .into(),
+        );
     }
     let options = Snapshot::options().limits(limits).allow_write_execute(arguments.allow_write_execute);
     let snapshot = options.load(&arguments.program)?;

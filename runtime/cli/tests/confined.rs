@@ -132,4 +132,10 @@ fn a_snapshot_is_saved_and_goes_on_by_processes_that_have_confined_themselves() 
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     let output = ampoule().args(["run", "--wall", "50ms"]).arg(&saved).output().expect("the command");
     assert_eq!(output.status.code(), Some(124), "{}", String::from_utf8_lossy(&output.stderr));
+    for option in [["--cwd", "/tmp"], ["--sources", "7"], ["--env", "A=b"]] {
+        let output = ampoule().arg("run").args(option).arg(&saved).output().expect("the command");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{told}");
+        assert!(told.contains(option[0]), "{told}");
+    }
 }
