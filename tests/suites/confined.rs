@@ -107,7 +107,23 @@ fn confine(confinement: &Confinement) {
 fn programs(_: &Path) {
     confine(&Confinement::new());
     run_hello();
-    for name in ["files", "heap", "maps", "clocks", "compute", "signals", "stack", "rust"] {
+    for name in [
+        "files",
+        "heap",
+        "maps",
+        "clocks",
+        "compute",
+        "signals",
+        "stack",
+        "rust",
+        "epoll",
+        "eventfd",
+        "pipes",
+        "proc",
+        "select",
+        "socketpair",
+        "vdso",
+    ] {
         let output = run_inside(name, &[]);
         assert_eq!(output.end, End::Exited(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
