@@ -11,6 +11,7 @@ use rustix::fs::{
     openat,
 };
 use rustix::io::{Errno, ReadWriteFlags, pread, pwrite, pwritev2, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 
 use super::account::{Identity, identity, length};
 use super::place::permissions;
@@ -84,6 +85,9 @@ impl Handle {
         let mut account = self.root.account.lock();
         let size = length(&fstat(self)?);
         let start = if append { size } else { offset };
+        if start >= largest_file() {
+            return Err(Errno::FBIG);
+        }
         let wanted = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let room = account.reach(size, start, wanted).saturating_sub(start);
         let piece = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
@@ -104,6 +108,9 @@ impl Handle {
     pub(crate) fn truncate(&self, to: u64) -> Result<(), Errno> {
         let mut account = self.root.account.lock();
         let size = length(&fstat(self)?);
+        if to > size && to > largest_file() {
+            return Err(Errno::FBIG);
+        }
         if to > account.reach(size, 0, to) {
             return Err(Errno::NOSPC);
         }
@@ -153,6 +160,9 @@ impl Handle {
         let end = offset.checked_add(count).ok_or(Errno::FBIG)?;
         let mut account = self.root.account.lock();
         let size = self::length(&fstat(self)?);
+        if end > size && end > largest_file() {
+            return Err(Errno::FBIG);
+        }
         if end > size && end > account.reach(size, offset, count) {
             return Err(Errno::NOSPC);
         }
@@ -160,6 +170,12 @@ impl Handle {
         account.resized(size, size.max(end));
         Ok(())
     }
+}
+
+/// The length that no file of this process's may pass (`RLIMIT_FSIZE`). Who tries is sent a signal that ends the process, which no guest may bring
+/// about.
+fn largest_file() -> u64 {
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
 impl PartialEq for Handle {

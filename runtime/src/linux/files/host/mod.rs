@@ -103,7 +103,7 @@ impl HostDir {
     }
 
     /// Bytes by which all programs together may make its files larger, from now on. What they remove or cut off counts in their favour. Beyond
-    /// it a write is `ENOSPC`.
+    /// it a write is `ENOSPC`. Lengths are counted, not blocks: to fill the holes of a sparse file costs nothing, and to remove it gives all of it back.
     #[must_use]
     pub fn max_growth(self, bytes: u64) -> Self {
         self.0.account.lock().bytes = bytes;

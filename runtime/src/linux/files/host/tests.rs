@@ -341,6 +341,26 @@ fn growth_and_names_are_bounded_for_everybody_together() {
 }
 
 #[test]
+fn a_file_that_this_process_may_not_make_is_an_error_and_no_signal() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    // More than any other test of this process writes.
+    const LARGEST: u64 = 1 << 40;
+    let before = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(LARGEST), ..before }).unwrap();
+    let mut scene = scene(true);
+    scene.host = scene.host.max_growth(u64::MAX);
+    let file = scene.open("/data/hello", O_RDWR).unwrap();
+    let beyond = i64::try_from(LARGEST).unwrap();
+    assert_eq!(scene.files.lseek(file, beyond, SEEK_SET).unwrap(), beyond);
+    assert_eq!(scene.write(file, b"x"), Err(Errno::FBIG));
+    assert_eq!(scene.files.ftruncate(file, beyond + 1), Err(Errno::FBIG));
+    assert_eq!(scene.files.fallocate(file, 0, beyond, 1), Err(Errno::FBIG));
+    scene.files.ftruncate(file, 1 << 20).unwrap();
+    setrlimit(Resource::Fsize, before).unwrap();
+}
+
+#[test]
 fn a_mount_covers_an_empty_directory_and_nothing_else() {
     let Scene { host, mut files, directory: _directory } = scene(false);
     files.insert_mount(b"/tmp", &host).unwrap();
