@@ -236,7 +236,7 @@ fn snapshot(memory: u64, used: u32) -> Box<dyn FnMut() -> (Duration, Duration)> 
 }
 
 /// Keeps machines that nobody uses, for as long as `measure` takes.
-fn with_kept_machines<T>(measure: impl FnOnce() -> T) -> T {
+pub(crate) fn with_kept_machines<T>(measure: impl FnOnce() -> T) -> T {
     set_max_idle_machines(KEPT);
     let result = measure();
     set_max_idle_machines(0);

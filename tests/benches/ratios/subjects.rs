@@ -8,6 +8,7 @@ use ampoule::{Call, Command, End, ExitKind, Floor, HostProbe, Limit, Limits, Sta
 use ampoule_tests::{guest, program};
 
 use crate::calls;
+use crate::programs;
 use crate::report::Goal;
 use crate::snapshots;
 
@@ -81,6 +82,7 @@ pub(crate) fn all() -> Vec<Subject> {
     .into_iter()
     .chain(calls::all())
     .chain(snapshots::all())
+    .chain(programs::all())
     .collect()
 }
 
