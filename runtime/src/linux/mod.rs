@@ -2,17 +2,16 @@
 //! counted.
 //!
 //! ```text
-//! dispatch   number → function            areas, memory     mappings, brk, page faults that are no errors
-//! reply      value, errno or end          files, paths, io  the in-memory root, descriptors, reads and writes
-//! user       checked copies               streams           the host's ends of stdin, stdout, stderr
-//! naming, attributes, space, copying, locks, ioctl, pipes       more about files
-//! locked_memory, scheduling, timers       questions with one answer, about memory, the processor and timers
-//! poll, select, epoll, counters, sockets  what a program waits for
-//! names      for statistics               signals, sigframe what the program wants, and how it is told
-//! counts     what was called              time, identity, random, futex
-//! mapped_files what mmap copies from files
-//! sources    where time and randomness come from; chacha, a stream of it
-//! state      a process as bytes
+//! dispatch      number → function; reply: value, errno or end; user: checked copies; counts, names: for statistics
+//! files         the tree, host directories, descriptors, pipes, sockets, counters, epoll sets: all that a call on files changes
+//! paths, naming, attributes, space, locks, ioctl, proc         system calls about files and names
+//! io, copying, pipes, counters, sockets, streams               bytes; streams are the host's ends of stdin, stdout, stderr
+//! poll, select, epoll                                          waiting for several things
+//! areas, memory, mapped_files, locked_memory                   mappings, brk, page faults that are no errors
+//! signals, sigframe                                            what the program wants, and how it is told
+//! time, timers, futex, scheduling, identity, random            one process, one thread, one user
+//! sources       where time and randomness come from; chacha, a stream of it
+//! state         a process as bytes; rig: one on a fake vCPU, for tests and fuzzing
 //! ```
 //!
 //! [`Process`] is a program's whole state on the host's side and plain data: cloning it is what a snapshot does. [`Kernel`] lends it

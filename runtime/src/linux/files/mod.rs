@@ -1,8 +1,8 @@
 //! The files a guest sees: an in-memory tree with directories of the host's in it, a descriptor table, a current directory and a umask.
 //!
 //! All but what is in the host's directories is plain data. Nothing here touches the guest's memory or the machine, so a snapshot is
-//! a `clone`, which shares what is open in the host's directories, and a test needs no KVM. What moves bytes is the caller: it asks where bytes come from ([`Source`]) or go to
-//! ([`Sink`]), copies them itself in pieces of its own size, and only then tells how far it got.
+//! a `clone`, which shares what is open in the host's directories, and a test needs no KVM. What moves bytes is the caller: it asks where
+//! bytes come from ([`Source`]) or go to ([`Sink`]), copies them itself in pieces of its own size, and only then tells how far it got.
 //!
 //! ```text
 //!   guest ──syscall──► personality ──plain values──► Files ── Descriptors: number → description (object, flags, offset)
