@@ -1,5 +1,7 @@
 //! What the process that embeds Ampoule has of the system: seen before and after, in a test that is alone in its process.
 
+use std::time::{Duration, Instant};
+
 /// Bytes of a page on x86-64.
 const PAGE: u64 = 4096;
 
@@ -46,8 +48,13 @@ pub fn threads() -> usize {
 }
 
 /// Waits until there are so many threads: one that was joined may be a moment from its end, when the system takes it off the list.
+///
+/// # Panics
+/// If there are others after a minute, which no thread takes to end.
 pub fn threads_settle_at(wanted: usize) {
+    let patience = Instant::now() + Duration::from_secs(60);
     while threads() != wanted {
+        assert!(Instant::now() < patience, "{} threads instead of {wanted}", threads());
         std::thread::yield_now();
     }
 }
