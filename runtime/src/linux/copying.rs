@@ -3,7 +3,8 @@
 use rustix::io::Errno;
 
 use super::files::abi::{F_GETFL, O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR, O_WRONLY, SEEK_CUR};
-use super::files::{INPUT, Object, Sink, Source, Stream};
+use super::files::{INPUT, Object, Sink, Stream};
+use super::io::pour;
 use super::reply::{Refusal, Reply};
 use super::user::MAX_TRANSFER;
 use super::{Kernel, descriptor};
@@ -167,30 +168,7 @@ impl Kernel<'_> {
             None => self.process.files.read(from.fd, piece.len())?,
             Some(position) => self.process.files.read_at(from.fd, position, piece.len())?,
         };
-        let count = match source {
-            Source::Bytes(bytes) => {
-                let count = bytes.len().min(piece.len());
-                if let (Some(to), Some(from)) = (piece.get_mut(..count), bytes.get(..count)) {
-                    to.copy_from_slice(from);
-                }
-                count
-            }
-            Source::Zeros(count) => {
-                piece.fill(0);
-                count
-            }
-            Source::Random(count) => {
-                let count = count.min(piece.len());
-                self.process.supply.fill(piece.get_mut(..count).unwrap_or_default())?;
-                count
-            }
-            Source::Host(file, offset, count) => {
-                let count = count.min(piece.len());
-                file.read(piece.get_mut(..count).unwrap_or_default(), offset)?
-            }
-            Source::End => 0,
-            Source::Stream(_) | Source::Pipe(_) | Source::Counter(_) => return Err(Errno::INVAL.into()),
-        };
+        let count = pour(source, &mut self.process.supply, piece)?.ok_or(Errno::INVAL)?;
         let bytes = piece.get(..count).unwrap_or_default();
         if bytes.is_empty() {
             return Ok(0);

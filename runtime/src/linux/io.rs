@@ -6,9 +6,10 @@
 use rustix::io::Errno;
 
 use super::files::abi::{F_GETFL, O_NONBLOCK};
-use super::files::{INPUT, OUTPUT, Object, Sink, Source, Stream};
+use super::files::{Files, INPUT, OUTPUT, Object, Sink, Source, Stream};
 use super::poll::POLLIN;
 use super::reply::{Refusal, Reply};
+use super::sources::Supply;
 use super::user::{MAX_TRANSFER, Span};
 use super::{Kernel, descriptor};
 use crate::vm::clock::Nanos;
@@ -26,6 +27,13 @@ pub(super) enum At {
 }
 
 impl At {
+    fn source(self, files: &Files, fd: i32, limit: usize) -> Result<Source<'_>, Errno> {
+        match self {
+            Self::Offset => files.read(fd, limit),
+            Self::Position(position) => files.read_at(fd, position, limit),
+        }
+    }
+
     /// `pread` and `pwrite`: a negative position is refused by the file layer.
     pub(super) fn position(value: u64) -> Self {
         Self::Position(i64::from_le_bytes(value.to_le_bytes()))
@@ -36,7 +44,7 @@ impl Kernel<'_> {
     /// Reads into the program's ranges, one after the other.
     pub(super) fn read_spans(&mut self, fd: i32, spans: &[Span], at: At) -> Reply {
         // A descriptor that cannot be read is an error even if nothing is asked for.
-        match self.source(fd, 1, at)? {
+        match at.source(&self.process.files, fd, 1)? {
             Source::Stream(_) => return self.read_stream(fd, spans),
             Source::Pipe(pipe) => {
                 let manner = self.manner(fd)?;
@@ -106,13 +114,6 @@ impl Kernel<'_> {
         Ok(total)
     }
 
-    fn source(&self, fd: i32, limit: usize, at: At) -> Result<Source<'_>, Errno> {
-        match at {
-            At::Offset => self.process.files.read(fd, limit),
-            At::Position(position) => self.process.files.read_at(fd, position, limit),
-        }
-    }
-
     /// Reads a stream once, as much as there is and fits into one piece, and spreads it over the ranges.
     fn read_stream(&mut self, fd: i32, spans: &[Span]) -> Reply {
         let mut buffer = vec![0; piece_size(spans)];
@@ -155,31 +156,9 @@ impl Kernel<'_> {
     }
 
     fn read_piece(&mut self, fd: i32, address: u64, piece: &mut [u8], at: At) -> Result<usize, Refusal> {
-        let count = match self.source(fd, piece.len(), at)? {
-            Source::Bytes(bytes) => {
-                let count = bytes.len().min(piece.len());
-                if let (Some(to), Some(from)) = (piece.get_mut(..count), bytes.get(..count)) {
-                    to.copy_from_slice(from);
-                }
-                count
-            }
-            // Served before.
-            Source::Stream(_) | Source::Pipe(_) | Source::Counter(_) => return Err(Errno::BADF.into()),
-            Source::Zeros(count) => {
-                piece.fill(0);
-                count
-            }
-            Source::Random(count) => {
-                let count = count.min(piece.len());
-                self.process.supply.fill(piece.get_mut(..count).unwrap_or_default())?;
-                count
-            }
-            Source::Host(file, offset, count) => {
-                let count = count.min(piece.len());
-                file.read(piece.get_mut(..count).unwrap_or_default(), offset)?
-            }
-            Source::End => 0,
-        };
+        let source = at.source(&self.process.files, fd, piece.len())?;
+        // Streams, pipes and counters were served before.
+        let count = pour(source, &mut self.process.supply, piece)?.ok_or(Errno::BADF)?;
         let count = self.write_some(address, piece.get(..count).unwrap_or_default())?;
         if at == At::Offset {
             self.process.files.advance(fd, count)?;
@@ -251,4 +230,34 @@ pub(super) fn span(address: u64, length: u64) -> [Span; 1] {
 /// `poll`'s timeout in milliseconds; negative is forever.
 pub(super) fn milliseconds(value: u64) -> Option<Nanos> {
     u64::try_from(descriptor(value)).ok().map(|value| value * 1_000_000)
+}
+
+/// Moves what a descriptor gives into `piece`: how much, or nothing said for a stream, a pipe or a counter, whose bytes are not there yet.
+pub(super) fn pour(source: Source<'_>, supply: &mut Supply, piece: &mut [u8]) -> Result<Option<usize>, Errno> {
+    let room = |count: usize| count.min(piece.len());
+    Ok(Some(match source {
+        Source::Bytes(bytes) => {
+            let count = room(bytes.len());
+            if let (Some(to), Some(from)) = (piece.get_mut(..count), bytes.get(..count)) {
+                to.copy_from_slice(from);
+            }
+            count
+        }
+        Source::Zeros(count) => {
+            let count = room(count);
+            piece.get_mut(..count).unwrap_or_default().fill(0);
+            count
+        }
+        Source::Random(count) => {
+            let count = room(count);
+            supply.fill(piece.get_mut(..count).unwrap_or_default())?;
+            count
+        }
+        Source::Host(file, offset, count) => {
+            let count = room(count);
+            file.read(piece.get_mut(..count).unwrap_or_default(), offset)?
+        }
+        Source::End => 0,
+        Source::Stream(_) | Source::Pipe(_) | Source::Counter(_) => return Ok(None),
+    }))
 }

@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use super::Kernel;
 use super::areas::Attributes;
 use super::files::{Object, Source};
-use super::reply::Reply;
+use super::io::pour;
+use super::reply::{Refusal, Reply};
 
 /// Bytes copied at a time; between them the run's limits are looked at.
 const PIECE: usize = 64 << 10;
@@ -63,9 +64,8 @@ impl Kernel<'_> {
         if self.machine.populate(range.clone(), attributes.access, self.watch)?.is_err() {
             return Err(Errno::NOMEM.into());
         }
-        let filled = self.fill(range.clone(), descriptor, offset);
-        match filled {
-            Err(super::reply::Refusal::Errno(errno)) => {
+        match self.fill(range.clone(), descriptor, offset) {
+            Err(Refusal::Errno(errno)) => {
                 self.machine.release(range, self.watch)?;
                 return Err(errno.into());
             }
@@ -86,17 +86,8 @@ impl Kernel<'_> {
             let room = usize::try_from(range.end - at).unwrap_or(PIECE).min(buffer.len());
             let piece = buffer.get_mut(..room).unwrap_or_default();
             let position = i64::try_from(offset + (at - range.start)).map_err(|_| Errno::OVERFLOW)?;
-            let count = match self.process.files.read_at(descriptor, position, room)? {
-                Source::Bytes(bytes) => {
-                    let count = bytes.len().min(piece.len());
-                    if let (Some(to), Some(from)) = (piece.get_mut(..count), bytes.get(..count)) {
-                        to.copy_from_slice(from);
-                    }
-                    count
-                }
-                Source::Host(file, position, _) => file.read(piece, position)?,
-                _ => 0,
-            };
+            let source = self.process.files.read_at(descriptor, position, room)?;
+            let count = pour(source, &mut self.process.supply, piece)?.unwrap_or(0);
             if count == 0 {
                 break;
             }
