@@ -27,7 +27,7 @@
 /// Version of what this module describes. A guest of another major version is refused.
 pub const ABI_MAJOR: u16 = 1;
 /// Grows with additions that older hosts and guests can ignore.
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;
 
 /// Numbers from here on are Ampoule's; everything below is Linux's.
 pub const CALL_BASE: u64 = 0x1000_0000;
@@ -70,6 +70,10 @@ pub const REGION: u64 = CALL_BASE + 5;
 
 /// Ring mode only: there has been nothing to do for a while. Returns when there is.
 pub const PARK: u64 = CALL_BASE + 6;
+
+/// Tells the harness that fuzzes this program something, or asks it for something. RDI: what, one of the numbers in [`fuzz`](crate::fuzz); RSI, RDX
+/// and R10 as is said there. `ENOSYS` where nobody fuzzes, `EINVAL` for what the harness does not know.
+pub const FUZZ: u64 = CALL_BASE + 7;
 
 /// [`NEXT`]: nothing to answer.
 pub const OUTCOME_NONE: u64 = 0;

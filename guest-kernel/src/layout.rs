@@ -6,7 +6,9 @@
 //!                └───────────────┘                                     │             │
 //! 0x00_2000_0000   posted events (no memory)     0x0000_7f80_0000_0000 ├─────────────┤ USER_END: from here on the host's
 //! 0x00_3000_0000 ┌───────────────┐ ring                                │ regions     │ mappings for the payload, which it
-//!                └───────────────┘ (on demand)   0x0000_7fff_ffc0_0000 │ ring        │ cannot change
+//!                └───────────────┘ (on demand)   0x0000_7fff_fdc0_0000 │ fuzzing     │ cannot change
+//! 0x00_3100_0000 ┌───────────────┐ fuzzing       0x0000_7fff_ffc0_0000 │ ring        │
+//!                └───────────────┘ (on demand)                         │             │
 //!                                                0x0000_7fff_ffff_1000 │ clock, vDSO │
 //!                                                0x0000_7fff_ffff_5000 │ restored    │
 //! 0x00_4000_0000 ┌───────────────┐ page tables   0x0000_7fff_ffff_9000 │ events      │
@@ -54,6 +56,13 @@ pub const EVENTS_BASE: u64 = 0x2000_0000;
 /// Where the ring's slot starts, in guests that have one.
 pub const RING_BASE: u64 = 0x3000_0000;
 
+/// Where the slot of the fuzzing windows starts, in guests that are fuzzed: [`WINDOWS_BYTES`] that the payload can write, then [`PLAN_BYTES`] that it cannot.
+pub const WINDOWS_BASE: u64 = 0x3100_0000;
+/// Memory that no reset touches: results of a batch, and what a target wants to tell over many inputs.
+pub const WINDOWS_BYTES: u64 = 16 << 20;
+/// Memory that says what a batch does: inputs, and what is put back between them.
+pub const PLAN_BYTES: u64 = 16 << 20;
+
 /// Where the page-table arena starts. 2 MiB aligned, because the editor sees it through large pages.
 pub const TABLES_BASE: u64 = 0x4000_0000;
 /// The arena is never larger than this: what one page directory of large pages can map.
@@ -82,6 +91,10 @@ pub const USER_END: u64 = 0x7f80_0000_0000;
 pub const REGIONS: u64 = USER_END;
 /// Where the ring is mapped.
 pub const RING: u64 = 0x7fff_ffc0_0000;
+/// Where the fuzzing windows are mapped: see [`fuzz::window`](crate::fuzz::window).
+pub const WINDOWS: u64 = RING - WINDOWS_BYTES - PLAN_BYTES;
+/// Where the plan of a batch is mapped, read-only: see [`fuzz::plan`](crate::fuzz::plan).
+pub const PLAN: u64 = WINDOWS + WINDOWS_BYTES;
 /// Where the clock page is mapped: see [`vdso::record`](crate::vdso::record).
 pub const CLOCK: u64 = 0x7fff_ffff_1000;
 /// Where the vDSO is mapped, right behind the clock page, which it finds by that. Programs keep the addresses of its functions, and snapshots
@@ -235,6 +248,16 @@ pub const REGISTERS_GATE_OFFSET: u64 = 0x100;
 pub const RESTORE_GATE_OFFSET: u64 = 0x140;
 /// Bytes of both gates at most.
 pub const RESTORE_GATES_BYTES: u64 = 0x100;
+/// The batch gate: [`NEXT`](crate::call::NEXT) for targets that are fuzzed in batches. Jumped to as [`CALL_GATE`] is; it goes there itself, unless there is a plan.
+pub const BATCH_GATE_OFFSET: u64 = 0x400;
+/// Where the batch gate goes on behind the restore gate: it copies the next input, and leads to where the target waits for it.
+pub const BATCH_INPUT_OFFSET: u64 = 0x600;
+/// Bytes of each part of the batch gate at most.
+pub const BATCH_GATE_BYTES: u64 = 0x200;
+/// Virtual address of the batch gate.
+pub const BATCH_GATE: u64 = CALL_GATE + BATCH_GATE_OFFSET;
+/// Virtual address of its second part.
+pub const BATCH_INPUT: u64 = CALL_GATE + BATCH_INPUT_OFFSET;
 /// Virtual address of the registers gate.
 pub const REGISTERS_GATE: u64 = CALL_GATE + REGISTERS_GATE_OFFSET;
 /// Virtual address of the restore gate.
@@ -282,7 +305,11 @@ const _: () = {
     assert!(RING_BASE + crate::ring::RING_BYTES <= TABLES_BASE, "slots overlap: see the map above");
     assert!(crate::ring::RING_BYTES == TABLE_SPAN, "the ring is one large page");
     assert!(RING.is_multiple_of(TABLE_SPAN) && RING_BASE.is_multiple_of(TABLE_SPAN), "the ring is one large page");
-    assert!(REGIONS + REGIONS_MAX_BYTES <= RING, "the regions run into the ring");
+    assert!(REGIONS + REGIONS_MAX_BYTES <= WINDOWS, "the regions run into the fuzzing windows");
+    assert!(RING_BASE + crate::ring::RING_BYTES <= WINDOWS_BASE, "slots overlap: see the map above");
+    assert!(WINDOWS_BASE + WINDOWS_BYTES + PLAN_BYTES <= TABLES_BASE, "slots overlap: see the map above");
+    assert!(WINDOWS.is_multiple_of(TABLE_SPAN) && WINDOWS_BASE.is_multiple_of(TABLE_SPAN), "windows are large pages");
+    assert!(BATCH_INPUT_OFFSET + BATCH_GATE_BYTES <= PAGE_SIZE, "the batch gate is too long for the user code page");
     assert!(
         RING + TABLE_SPAN <= CLOCK && CLOCK / TABLE_SPAN == CALL_GATE / TABLE_SPAN,
         "one table maps the last pages"

@@ -24,6 +24,7 @@ extern crate std;
 
 pub mod abi;
 pub mod call;
+pub mod fuzz;
 #[cfg(all(feature = "image", target_arch = "x86_64"))]
 pub mod image;
 pub mod layout;

@@ -1,7 +1,7 @@
 //! The document of the guest ABI, the C headers and the host have the same numbers: none differs, and none is left out.
 
 use ampoule_kernel::ring::{self, Kind};
-use ampoule_kernel::{call, layout, note};
+use ampoule_kernel::{call, fuzz, layout, note};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ const HEADER: &str = include_str!("../../sdk/c/ampoule_abi.h");
 /// Each number: as the document names it, as the C header does (if it has it), as the host has it.
 fn numbers() -> Vec<(&'static str, &'static str, u64)> {
     let [to_guest, to_host] = [directions(ring::TO_GUEST), directions(ring::TO_HOST)];
-    vec![
+    let mut numbers = vec![
         ("CALL_BASE", "", call::CALL_BASE),
         ("CALL_GATE", "GATE_ADDRESS", layout::CALL_GATE),
         ("ATTACH", "CALL_ATTACH", call::ATTACH),
@@ -21,6 +21,7 @@ fn numbers() -> Vec<(&'static str, &'static str, u64)> {
         ("LOG", "CALL_LOG", call::LOG),
         ("REGION", "CALL_REGION", call::REGION),
         ("PARK", "CALL_PARK", call::PARK),
+        ("FUZZ", "CALL_FUZZ", call::FUZZ),
         ("ABI_MAJOR", "ABI_MAJOR", call::ABI_MAJOR.into()),
         ("ABI_MINOR", "ABI_MINOR", call::ABI_MINOR.into()),
         ("FEATURE_RING", "FEATURE_RING", call::FEATURE_RING),
@@ -68,6 +69,81 @@ fn numbers() -> Vec<(&'static str, &'static str, u64)> {
         ("note::IMPORT", "", note::IMPORT.into()),
         ("VERSION_BYTES", "", note::VERSION_BYTES as u64),
         ("TEXT_MAX_BYTES", "", note::TEXT_MAX_BYTES as u64),
+    ];
+    numbers.extend(fuzzing());
+    numbers
+}
+
+/// The numbers of fuzz targets.
+fn fuzzing() -> Vec<(&'static str, &'static str, u64)> {
+    use fuzz::{comparisons, finding, plan, window};
+    let sizes = |name, header, size: usize| (name, header, size as u64);
+    vec![
+        ("fuzz::COUNTERS", "FUZZ_COUNTERS", fuzz::COUNTERS),
+        ("fuzz::PROGRAM_COUNTERS", "FUZZ_PROGRAM_COUNTERS", fuzz::PROGRAM_COUNTERS),
+        ("fuzz::START", "FUZZ_START", fuzz::START),
+        ("fuzz::WINDOW", "FUZZ_WINDOW", fuzz::WINDOW),
+        ("fuzz::FINDING", "FUZZ_FINDING", fuzz::FINDING),
+        ("PROGRAM_COUNTER_BYTES", "", fuzz::PROGRAM_COUNTER_BYTES),
+        ("MAX_COUNTERS", "", fuzz::MAX_COUNTERS),
+        sizes("MAX_RANGES", "", fuzz::MAX_RANGES),
+        sizes("finding::KIND", "FINDING_KIND", finding::KIND),
+        sizes("finding::ACCESS", "FINDING_ACCESS", finding::ACCESS),
+        sizes("finding::ADDRESS", "FINDING_ADDRESS", finding::ADDRESS),
+        sizes("finding::SIZE", "FINDING_SIZE", finding::SIZE),
+        sizes("finding::BLOCK", "FINDING_BLOCK", finding::BLOCK),
+        sizes("finding::BLOCK_SIZE", "FINDING_BLOCK_SIZE", finding::BLOCK_SIZE),
+        sizes("finding::ALLOCATED", "FINDING_ALLOCATED", finding::ALLOCATED),
+        sizes("finding::FREED", "FINDING_FREED", finding::FREED),
+        sizes("finding::FRAMES", "FINDING_FRAMES", finding::FRAMES),
+        sizes("finding::TEXT", "FINDING_TEXT", finding::TEXT),
+        sizes("finding::TEXT_SIZE", "FINDING_TEXT_SIZE", finding::TEXT_SIZE),
+        sizes("finding::TEXT_MAX_BYTES", "", finding::TEXT_MAX_BYTES),
+        sizes("finding::BYTES", "FINDING_BYTES", finding::BYTES),
+        ("finding::HEAP_OVERFLOW", "HEAP_OVERFLOW", finding::HEAP_OVERFLOW),
+        ("finding::STACK_OVERFLOW", "STACK_OVERFLOW", finding::STACK_OVERFLOW),
+        ("finding::GLOBAL_OVERFLOW", "GLOBAL_OVERFLOW", finding::GLOBAL_OVERFLOW),
+        ("finding::USE_AFTER_FREE", "USE_AFTER_FREE", finding::USE_AFTER_FREE),
+        ("finding::USE_AFTER_SCOPE", "USE_AFTER_SCOPE", finding::USE_AFTER_SCOPE),
+        ("finding::DOUBLE_FREE", "DOUBLE_FREE", finding::DOUBLE_FREE),
+        ("finding::BAD_FREE", "BAD_FREE", finding::BAD_FREE),
+        ("finding::INPUT_OVERFLOW", "INPUT_OVERFLOW", finding::INPUT_OVERFLOW),
+        ("finding::INVALID_ACCESS", "INVALID_ACCESS", finding::INVALID_ACCESS),
+        sizes("comparisons::HEADER_BYTES", "COMPARISONS_HEADER_BYTES", comparisons::HEADER_BYTES),
+        sizes("comparisons::ENTRY_BYTES", "COMPARISONS_ENTRY_BYTES", comparisons::ENTRY_BYTES),
+        sizes("comparisons::ADDRESS", "COMPARISONS_ADDRESS", comparisons::ADDRESS),
+        sizes("comparisons::KIND", "COMPARISONS_KIND", comparisons::KIND),
+        sizes("comparisons::LEFT", "COMPARISONS_LEFT", comparisons::LEFT),
+        sizes("comparisons::RIGHT", "COMPARISONS_RIGHT", comparisons::RIGHT),
+        ("BATCH_GATE", "BATCH_GATE_ADDRESS", layout::BATCH_GATE),
+        ("WINDOWS", "", layout::WINDOWS),
+        ("window::INDEX", "", window::INDEX),
+        ("window::INPUT", "", window::INPUT),
+        ("window::RESULTS", "", window::RESULTS),
+        ("window::RESULTS_BYTES", "", window::RESULTS_BYTES),
+        ("window::OWN", "", window::OWN),
+        ("window::OWN_BYTES", "", window::OWN_BYTES),
+        ("WINDOWS_BYTES", "", layout::WINDOWS_BYTES),
+        ("PLAN", "", layout::PLAN),
+        ("plan::COUNT", "", plan::COUNT),
+        ("plan::BUFFER", "", plan::BUFFER),
+        ("plan::BUFFER_BYTES", "", plan::BUFFER_BYTES),
+        ("plan::INPUTS", "", plan::INPUTS),
+        ("plan::SPANS", "", plan::SPANS),
+        ("plan::SPAN_ENTRIES", "", plan::SPAN_ENTRIES),
+        ("plan::RANGES", "", plan::RANGES),
+        ("plan::RANGE_ENTRIES", "", plan::RANGE_ENTRIES),
+        ("plan::STRIDE", "", plan::STRIDE),
+        ("plan::RIP", "", plan::RIP),
+        ("plan::RCX", "", plan::RCX),
+        ("plan::RSI", "", plan::RSI),
+        ("plan::RDI", "", plan::RDI),
+        ("plan::RFLAGS", "", plan::RFLAGS),
+        ("plan::RSP", "", plan::RSP),
+        ("plan::RBP", "", plan::RBP),
+        ("plan::R8", "", plan::R8),
+        ("plan::DATA", "", plan::DATA),
+        ("PLAN_BYTES", "", layout::PLAN_BYTES),
     ]
 }
 
@@ -188,14 +264,18 @@ fn every_number_of_the_contract_is_in_the_document() {
     let documented: BTreeSet<_> = rows().into_iter().map(|(name, _)| name).collect();
     for (module, source) in [
         ("call", include_str!("../../guest-kernel/src/call.rs")),
+        ("fuzz", include_str!("../../guest-kernel/src/fuzz.rs")),
         ("note", include_str!("../../guest-kernel/src/note.rs")),
         ("ring", include_str!("../../guest-kernel/src/ring.rs")),
     ] {
         let mut count = 0;
         for name in constants(source) {
-            let inside = format!("info::{name}");
-            let qualified = format!("{module}::{name}");
-            assert!([name, &inside, &qualified].iter().any(|name| documented.contains(*name)), "{module}::{name}");
+            let qualified =
+                [module, "info", "finding", "comparisons", "window", "plan"].map(|of| format!("{of}::{name}"));
+            assert!(
+                qualified.iter().map(String::as_str).chain([name]).any(|name| documented.contains(name)),
+                "{module}::{name}"
+            );
             count += 1;
         }
         assert!(count >= 4, "{module}: {count}");
