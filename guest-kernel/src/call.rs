@@ -27,7 +27,7 @@
 /// Version of what this module describes. A guest of another major version is refused.
 pub const ABI_MAJOR: u16 = 1;
 /// Grows with additions that older hosts and guests can ignore.
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 0;
 
 /// Numbers from here on are Ampoule's; everything below is Linux's.
 pub const CALL_BASE: u64 = 0x1000_0000;

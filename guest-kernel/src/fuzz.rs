@@ -167,22 +167,13 @@ pub mod plan {
     pub const DATA: u64 = 0x100;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_of_the_windows_do_not_overlap() {
-        assert!(window::INPUT + 8 <= window::RESULTS && window::RESULTS + window::RESULTS_BYTES == window::OWN);
-        assert_eq!(window::OWN + window::OWN_BYTES, layout::WINDOWS_BYTES);
-        assert!(plan::R8 + 8 * 8 <= plan::DATA);
-        assert!(MAX_COUNTERS <= window::RESULTS_BYTES);
-    }
-
-    #[test]
-    fn a_findings_words_follow_each_other() {
-        assert_eq!(finding::FREED - finding::ALLOCATED, finding::FRAMES * 8);
-        assert_eq!(finding::TEXT - finding::FREED, finding::FRAMES * 8);
-        assert_eq!(finding::TEXT_SIZE + 8, finding::BYTES);
-    }
-}
+const _: () = {
+    assert!(window::INPUT + 8 <= window::RESULTS, "the results of a batch run into its progress");
+    assert!(window::RESULTS + window::RESULTS_BYTES == window::OWN, "a target's windows do not follow the results");
+    assert!(window::OWN + window::OWN_BYTES == layout::WINDOWS_BYTES, "the windows' parts are not all of them");
+    assert!(MAX_COUNTERS <= window::RESULTS_BYTES, "a batch of one input has no room for its counters");
+    assert!(plan::R8 + 8 * 8 <= plan::DATA, "the plan's registers run into its tables");
+    assert!(finding::FREED - finding::ALLOCATED == finding::FRAMES * 8, "a finding's words do not follow each other");
+    assert!(finding::TEXT - finding::FREED == finding::FRAMES * 8, "a finding's words do not follow each other");
+    assert!(finding::TEXT_SIZE + 8 == finding::BYTES, "a finding is longer than its words");
+};

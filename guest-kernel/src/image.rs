@@ -9,7 +9,8 @@
 
 #![allow(unsafe_code, reason = "an extern block is the only way to name assembled bytes; its statics are safe to read")]
 
-use crate::{abi, layout};
+use crate::fuzz::{plan, window};
+use crate::{abi, call, layout};
 
 /// Bytes of each image.
 pub const IMAGE_BYTES: usize = 4096;
@@ -30,8 +31,10 @@ macro_rules! symbol {
     };
 }
 
+mod batch;
 mod vdso;
 
+use self::batch::batch_gate;
 pub use self::vdso::vdso;
 
 // SAFETY: all symbols are defined below, each followed by exactly `IMAGE_BYTES` initialised bytes of read-only data
@@ -97,6 +100,11 @@ macro_rules! hypercall_gate {
 const RESTORED_EXTENDED: i64 = -(layout::CALL_GATE - layout::RESTORED).cast_signed();
 /// The same of its page of registers.
 const RESTORED_REGISTERS: i64 = RESTORED_EXTENDED + layout::PAGE_SIZE.cast_signed();
+
+/// From the start of the user image to a fuzz target's windows, and to the plan of its batch.
+const WINDOWS: i64 = -(layout::CALL_GATE - layout::WINDOWS).cast_signed();
+/// See [`WINDOWS`].
+const PLAN: i64 = -(layout::CALL_GATE - layout::PLAN).cast_signed();
 
 /// The registers gate and the restore gate, the same in both user images; `$image` is the label at the image's start. They change no
 /// flags and use no stack, and no instruction of them is for CPL0: a KVM that emulates CPL0 knows few of them.
@@ -205,6 +213,7 @@ core::arch::global_asm!(
     "  out {syscall}, al",
     "  jmp rcx",
     restore_gates!("20b", ".Lampoule_user"),
+    batch_gate!("20b", ".Lampoule_user"),
     ".org 20b + {bytes}, 0xf4",
     // Somebody jumped here with the return address in RCX, which `syscall` will take; R8 is the one register that callers give up for it.
     concat!(".globl ", symbol!("trampoline")),
@@ -215,6 +224,7 @@ core::arch::global_asm!(
     "  syscall",
     "  jmp r8",
     restore_gates!("30b", ".Lampoule_trampoline"),
+    batch_gate!("30b", ".Lampoule_trampoline"),
     ".org 30b + {bytes}, 0xf4",
     ".popsection",
     vectors = const layout::IDT_ENTRIES,
@@ -236,6 +246,32 @@ core::arch::global_asm!(
     fs_base = const layout::RESTORED_FS_BASE_OFFSET,
     gs_base = const layout::RESTORED_GS_BASE_OFFSET,
     selectors = const layout::RESTORED_SELECTORS_OFFSET,
+    batch_gate = const layout::BATCH_GATE_OFFSET,
+    batch_input = const layout::BATCH_INPUT_OFFSET,
+    next = const call::NEXT,
+    returned = const call::OUTCOME_RETURNED,
+    windows = const WINDOWS,
+    window_index = const window::INDEX,
+    window_input = const window::INPUT,
+    window_results = const window::RESULTS,
+    plan = const PLAN,
+    plan_count = const plan::COUNT,
+    plan_buffer = const plan::BUFFER,
+    plan_buffer_bytes = const plan::BUFFER_BYTES,
+    plan_inputs = const plan::INPUTS,
+    plan_spans = const plan::SPANS,
+    plan_span_entries = const plan::SPAN_ENTRIES,
+    plan_ranges = const plan::RANGES,
+    plan_range_entries = const plan::RANGE_ENTRIES,
+    plan_stride = const plan::STRIDE,
+    plan_rip = const plan::RIP,
+    plan_rcx = const plan::RCX,
+    plan_rsi = const plan::RSI,
+    plan_rdi = const plan::RDI,
+    plan_rflags = const plan::RFLAGS,
+    plan_rsp = const plan::RSP,
+    plan_rbp = const plan::RBP,
+    plan_r8 = const plan::R8,
     number = const abi::HYPERCALL_NUMBER,
     address = const abi::HYPERCALL_ADDRESS,
     pages = const abi::HYPERCALL_PAGES,
@@ -277,7 +313,20 @@ mod tests {
         let gate = usize::try_from(layout::REGISTERS_GATE_OFFSET).unwrap();
         assert!(user()[4..gate].iter().all(|&byte| byte == 0xf4));
         let behind = gate + usize::try_from(layout::RESTORE_GATES_BYTES).unwrap();
-        assert!([user(), trampoline()].iter().all(|image| image[behind - 1..].iter().all(|&byte| byte == 0xf4)));
+        let batch = usize::try_from(layout::BATCH_GATE_OFFSET).unwrap();
+        let end = usize::try_from(layout::BATCH_INPUT_OFFSET + layout::BATCH_GATE_BYTES).unwrap();
+        for image in [user(), trampoline()] {
+            assert!(image[behind - 1..batch].iter().chain(&image[end..]).all(|&byte| byte == 0xf4));
+        }
+    }
+
+    #[test]
+    fn the_batch_gate_leads_to_the_call_gate_unless_a_call_was_answered() {
+        let gate = at(user(), layout::BATCH_GATE_OFFSET);
+        // cmp rdi, OUTCOME_RETURNED; jne, near, to the image's start.
+        assert_eq!(gate[..6], [0x48, 0x83, 0xff, u8::try_from(call::OUTCOME_RETURNED).unwrap(), 0x0f, 0x85]);
+        let displacement = i64::from(i32::from_le_bytes(gate[6..10].try_into().unwrap()));
+        assert_eq!(i64::try_from(layout::BATCH_GATE_OFFSET).unwrap() + 10 + displacement, 0);
     }
 
     #[test]

@@ -285,8 +285,7 @@ impl Command {
             take(&mut self.stderr).unwrap_or_else(default).connect_output(io::stderr(), pipes).map_err(setup)?;
         let Connected { output, pipe: stdout, writer: stdout_writer } = output;
         let Connected { output: error, pipe: stderr, writer: stderr_writer } = error;
-        let streams =
-            Streams { input, output, error, left: self.call.output_bytes(), bytes_in: 0, bytes_out: 0, tail: None };
+        let streams = Streams::new(input, output, error, self.call.output_bytes());
         let current = self.directory.clone().map(|path| Placed { path, content: Content::Current });
         let job = Job {
             program: self.program.clone(),

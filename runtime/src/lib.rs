@@ -54,6 +54,8 @@ mod command;
 pub mod confine;
 mod end;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -111,6 +111,31 @@ pub struct TrapRegisters {
     pub rflags: u64,
 }
 
+impl From<&Registers> for TrapRegisters {
+    fn from(from: &Registers) -> Self {
+        Self {
+            rax: from.rax,
+            rbx: from.rbx,
+            rcx: from.rcx,
+            rdx: from.rdx,
+            rsi: from.rsi,
+            rdi: from.rdi,
+            rsp: from.rsp,
+            rbp: from.rbp,
+            r8: from.r8,
+            r9: from.r9,
+            r10: from.r10,
+            r11: from.r11,
+            r12: from.r12,
+            r13: from.r13,
+            r14: from.r14,
+            r15: from.r15,
+            rip: from.rip,
+            rflags: from.rflags,
+        }
+    }
+}
+
 /// What the personality knows of the address that faulted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -149,26 +174,7 @@ impl Trap {
     }
 
     fn new(cause: TrapCause, meaning: TrapMeaning, from: &Registers, bytes: Vec<u8>) -> Self {
-        let registers = TrapRegisters {
-            rax: from.rax,
-            rbx: from.rbx,
-            rcx: from.rcx,
-            rdx: from.rdx,
-            rsi: from.rsi,
-            rdi: from.rdi,
-            rsp: from.rsp,
-            rbp: from.rbp,
-            r8: from.r8,
-            r9: from.r9,
-            r10: from.r10,
-            r11: from.r11,
-            r12: from.r12,
-            r13: from.r13,
-            r14: from.r14,
-            r15: from.r15,
-            rip: from.rip,
-            rflags: from.rflags,
-        };
+        let registers = TrapRegisters::from(from);
         Self { cause, meaning, registers, symbol: None, bias: 0, bytes }
     }
 

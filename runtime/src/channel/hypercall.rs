@@ -16,6 +16,7 @@ pub(crate) enum Hypercall {
     Log { level: u64, record: Span },
     Region { name: Span },
     Park,
+    Fuzz { what: u64, arguments: [u64; 3] },
     Unknown,
 }
 
@@ -35,6 +36,7 @@ impl Hypercall {
             call::LOG => Self::Log { level: rdi, record: span(rsi, rdx) },
             call::REGION => Self::Region { name: span(rdi, rsi) },
             call::PARK => Self::Park,
+            call::FUZZ => Self::Fuzz { what: rdi, arguments: [rsi, rdx, r10] },
             _ => Self::Unknown,
         })
     }
@@ -68,7 +70,8 @@ mod tests {
                 buffer: Span { address: 4, length: 5 }
             })
         );
-        assert_eq!(at(call::PARK + 1), Some(Hypercall::Unknown));
+        assert_eq!(at(call::FUZZ), Some(Hypercall::Fuzz { what: 1, arguments: [2, 3, 4] }));
+        assert_eq!(at(call::FUZZ + 1), Some(Hypercall::Unknown));
         assert_eq!(at(u64::MAX), Some(Hypercall::Unknown));
     }
 }

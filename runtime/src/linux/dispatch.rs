@@ -87,6 +87,7 @@ impl Kernel<'_> {
     /// True if a system call that the run's end cuts short has done nothing yet: it waited.
     fn only_waits(&self, number: u64, first: u64, second: u64) -> bool {
         match number {
+            _ if self.streams.has_asked() => true,
             POLL | PPOLL | NANOSLEEP | CLOCK_NANOSLEEP | FUTEX => true,
             _ if waiting::only_waits(number) || files::only_waits(number) => true,
             FCNTL => is_lock(low(second)),

@@ -9,6 +9,8 @@ use super::files::abi::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 use super::locks::is_lock;
 use super::proc::named_descriptor;
 use super::reply::{Refusal, Reply};
+#[cfg(feature = "fuzz")]
+use super::streams::awaited::Awaited;
 
 /// limits.h `PATH_MAX`, without the NUL.
 const PATH_BYTES: usize = 4095;
@@ -26,6 +28,8 @@ impl Kernel<'_> {
 
     pub(super) fn sys_openat(&mut self, directory: u64, path: u64, flags: u64, mode: u64) -> Reply {
         let path = self.path(path)?;
+        #[cfg(feature = "fuzz")]
+        Awaited::named(&mut self.streams.awaited, &path)?;
         if let Some(named) = named_descriptor(&path) {
             return Ok(value(self.process.files.reopen(named, low(flags), low(mode))?));
         }
@@ -51,6 +55,8 @@ impl Kernel<'_> {
 
     pub(super) fn sys_newfstatat(&mut self, directory: u64, path: u64, to: u64, flags: u64) -> Reply {
         let path = self.path(path)?;
+        #[cfg(feature = "fuzz")]
+        Awaited::named(&mut self.streams.awaited, &path)?;
         self.show(&path);
         let stat = match named_descriptor(&path) {
             Some(named) if low(flags) & AT_SYMLINK_NOFOLLOW == 0 => self.process.files.stat(named).map_err(gone)?,

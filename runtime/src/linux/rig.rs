@@ -65,15 +65,7 @@ impl Rig {
             features: Features::default(),
         };
         let mut process = Process::new(&loaded, &start)?;
-        let mut streams = Streams {
-            input: Input::Empty,
-            output: Output::Discard,
-            error: Output::Discard,
-            left: u64::MAX,
-            bytes_in: 0,
-            bytes_out: 0,
-            tail: None,
-        };
+        let mut streams = Streams::new(Input::Empty, Output::Discard, Output::Discard, u64::MAX);
         Kernel { process: &mut process, machine: &mut machine, watch: &mut watch, streams: &mut streams }
             .start(&loaded, &start)?;
         Ok(Self { process, machine, streams })

@@ -168,14 +168,21 @@ fn in_events(address: u64) -> bool {
 /// none of its own.
 pub(super) fn in_payload(registers: &Registers) -> Option<Registers> {
     let rip = registers.rip;
-    let is_payloads =
-        rip < layout::USER_END || in_vdso(rip) || (layout::CALL_GATE..layout::REGISTERS_GATE).contains(&rip);
+    let is_payloads = rip < layout::USER_END
+        || in_vdso(rip)
+        || in_batch_gate(rip)
+        || (layout::CALL_GATE..layout::REGISTERS_GATE).contains(&rip);
     is_payloads.then_some(*registers)
 }
 
 /// True if a function is there that programs call to learn the time.
 pub(super) fn in_vdso(rip: u64) -> bool {
     (layout::VDSO..layout::VDSO + layout::PAGE_SIZE).contains(&rip)
+}
+
+/// True if the gate is there that leads from one input of a fuzz target to the next. Its registers are the payload's.
+fn in_batch_gate(rip: u64) -> bool {
+    (layout::BATCH_GATE..layout::BATCH_INPUT + layout::BATCH_GATE_BYTES).contains(&rip)
 }
 
 /// True if one of the gates that load registers is there.

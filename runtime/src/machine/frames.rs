@@ -39,13 +39,15 @@ pub(crate) struct Frames {
     /// Page-table pages in use, charged to the limit.
     tables: u32,
     peak: u32,
+    /// There were too few at some time.
+    short: bool,
 }
 
 impl Frames {
     /// A limit of `pages` pages, none used.
     pub(crate) fn new(pages: u64) -> Self {
         let total = u32::try_from(pages).unwrap_or(u32::MAX);
-        Self { total, fresh: 0, recycled: Vec::new(), tables: 0, peak: 0 }
+        Self { total, fresh: 0, recycled: Vec::new(), tables: 0, peak: 0, short: false }
     }
 
     /// Pages in use, page tables included.
@@ -69,9 +71,28 @@ impl Frames {
         self.total().saturating_sub(self.used())
     }
 
+    /// True if `count` are left. If not, that is remembered.
+    pub(crate) fn has(&mut self, count: u64) -> bool {
+        let has = self.left() >= count;
+        self.short |= !has;
+        has
+    }
+
+    /// True if there were too few at some time.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn was_short(&self) -> bool {
+        self.short
+    }
+
+    /// Forgets whether there were.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn forget_shortage(&mut self) {
+        self.short = false;
+    }
+
     /// Hands out a frame; none if the limit is reached.
     pub(crate) fn allocate(&mut self) -> Option<Allocated> {
-        if self.left() == 0 {
+        if !self.has(1) {
             return None;
         }
         let allocated = match self.recycled.pop() {
@@ -94,7 +115,7 @@ impl Frames {
 
     /// Charges one page-table page; false if the limit is reached.
     pub(super) fn charge_table(&mut self) -> bool {
-        if self.left() == 0 {
+        if !self.has(1) {
             return false;
         }
         self.tables += 1;

@@ -57,6 +57,8 @@ use crate::vm::device::Device;
 use crate::vm::error::HostError;
 use crate::vm::memory::{Geometry, GuestMemory};
 use crate::vm::posted::Posted;
+#[cfg(feature = "fuzz")]
+use crate::vm::shared::WindowMemory;
 use crate::vm::shared::{RegionMemory, RingMemory};
 use crate::vm::shell::Shell;
 use crate::vm::vcpu::{Registers, SystemRegisters, Vcpu};
@@ -334,6 +336,13 @@ impl Machine {
         Ok(ring)
     }
 
+    /// Gives the payload the windows of a fuzz target.
+    #[cfg(feature = "fuzz")]
+    fn open_windows(&mut self, windows: &Arc<WindowMemory>) -> Result<(), HostError> {
+        self.shell.add_windows(layout::WINDOWS_BASE, windows)?;
+        self.shared.open_windows(&mut self.shell.memory)
+    }
+
     /// Replaces the payload's registers. Flags that a program cannot have are put right.
     pub(crate) fn set_registers(&mut self, registers: &Registers) -> Result<(), NotInUserHalf> {
         if registers.rip >= layout::USER_END && !event::in_vdso(registers.rip) {
@@ -343,6 +352,25 @@ impl Machine {
         self.user.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
         self.replaced = true;
         Ok(())
+    }
+
+    /// The payload goes on in the second part of the batch gate, with the registers that it has.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn go_on_in_batch(&mut self) {
+        self.user.rip = layout::BATCH_INPUT;
+        self.replaced = true;
+    }
+
+    /// True if registers are restored by a gate in the guest.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn has_restore_gate(&self) -> bool {
+        self.has_gate && self.user.rflags & TRAP_FLAG == 0
+    }
+
+    /// The pages of the payload's memory that the last save or restore found written, one bit each.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn pages_written(&self) -> &[u64] {
+        self.shell.dirty.written()
     }
 
     /// The guest's memory.

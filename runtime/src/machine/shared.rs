@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! SHARED_PDPT [0..16] ─► a PD for each GiB of regions ─► large pages, read-only
-//!             [511]  ─► SHARED_PD [510] ─► the ring, one large page
+//!             [511]  ─► SHARED_PD [494..510] ─► a fuzz target's windows and plan, large pages
+//!                                 [510] ─► the ring, one large page
 //!                                 [511] ─► SHARED_PT ─► clock, vDSO, restored state, event page, info page, gate
 //! ```
 //! An entry is written once, when it was not present, which every KVM notices; none is ever changed.
@@ -62,6 +63,22 @@ impl SharedMappings {
     pub(super) fn open_ring(&self, memory: &mut GuestMemory) -> Result<(), HostError> {
         let page = layout::RING_BASE | READ | WRITE | LARGE | self.no_execute;
         entry(memory, layout::SHARED_PD_PAGE, layout::RING >> 21, page)
+    }
+
+    /// Maps the windows of a fuzz target, which it can write, and the plan, which it cannot.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn open_windows(&self, memory: &mut GuestMemory) -> Result<(), HostError> {
+        for (start, bytes, access) in
+            [(layout::WINDOWS, layout::WINDOWS_BYTES, READ | WRITE), (layout::PLAN, layout::PLAN_BYTES, READ)]
+        {
+            let mut at = start;
+            while at < start + bytes {
+                let page = (layout::WINDOWS_BASE + (at - layout::WINDOWS)) | access | LARGE | self.no_execute;
+                entry(memory, layout::SHARED_PD_PAGE, at >> 21, page)?;
+                at += TABLE_SPAN;
+            }
+        }
+        Ok(())
     }
 
     /// Finds room for a region of `bytes` bytes: its offset from [`layout::REGIONS`] and [`layout::REGIONS_BASE`] alike.
@@ -133,6 +150,21 @@ mod tests {
         shared.open_ring(&mut memory).unwrap();
         let offset = shared.place_region(5 << 20).unwrap();
         shared.map_region(&mut memory, offset, 5 << 20).unwrap();
+        #[cfg(feature = "fuzz")]
+        {
+            shared.open_windows(&mut memory).unwrap();
+            for (address, physical, write) in [
+                (layout::WINDOWS, layout::WINDOWS_BASE, true),
+                (layout::PLAN - TABLE_SPAN, layout::WINDOWS_BASE + layout::WINDOWS_BYTES - TABLE_SPAN, true),
+                (layout::PLAN, layout::WINDOWS_BASE + layout::WINDOWS_BYTES, false),
+                (layout::RING - TABLE_SPAN, layout::WINDOWS_BASE + (30 << 20), false),
+            ] {
+                let entry = walk(&memory, address).unwrap();
+                assert_eq!(entry & 0x000f_ffff_ffff_f000, physical, "{address:#x}");
+                assert_eq!((entry & WRITE != 0, entry & NO_EXECUTE == 0), (write, false), "{address:#x}");
+            }
+            assert_eq!(walk(&memory, layout::WINDOWS - TABLE_SPAN), None);
+        }
         for (address, physical, write, execute) in [
             (layout::CALL_GATE, kernel_physical(layout::USER_CODE_PAGE), false, true),
             (layout::VDSO, kernel_physical(layout::VDSO_PAGE), false, true),

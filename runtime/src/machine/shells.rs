@@ -26,6 +26,8 @@ use crate::vm::budget::BUDGET;
 use crate::vm::device::Device;
 use crate::vm::error::HostError;
 use crate::vm::shared::RegionMemory;
+#[cfg(feature = "fuzz")]
+use crate::vm::shared::WindowMemory;
 
 /// Shards: more than there are threads that run guests at once, on most machines.
 const SHARDS: usize = 64;
@@ -67,6 +69,9 @@ pub(crate) struct Fittings {
     doorbell: Doorbell,
     events: bool,
     regions: Vec<Arc<RegionMemory>>,
+    /// A fuzz target's, which no other guest may find.
+    #[cfg(feature = "fuzz")]
+    windows: Option<Arc<WindowMemory>>,
 }
 
 impl PartialEq for Fittings {
@@ -74,6 +79,7 @@ impl PartialEq for Fittings {
         (self.pages, self.doorbell, self.events) == (other.pages, other.doorbell, other.events)
             && self.regions.len() == other.regions.len()
             && self.regions.iter().zip(&other.regions).all(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
+            && self.has_windows_of(other)
     }
 }
 
@@ -81,7 +87,42 @@ impl Fittings {
     /// For a memory limit in pages.
     pub(crate) fn new(pages: u64, doorbell: Doorbell) -> Self {
         let pages = pages.checked_next_power_of_two().unwrap_or(pages).max(MIN_PAGES);
-        Self { pages, doorbell, events: false, regions: Vec::new() }
+        Self {
+            pages,
+            doorbell,
+            events: false,
+            regions: Vec::new(),
+            #[cfg(feature = "fuzz")]
+            windows: None,
+        }
+    }
+
+    /// With windows of a fuzz target: a machine of its own, which goes with it.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn with_windows(self, windows: &Arc<WindowMemory>) -> Self {
+        Self { windows: Some(Arc::clone(windows)), ..self }
+    }
+
+    #[cfg(feature = "fuzz")]
+    fn has_windows_of(&self, other: &Self) -> bool {
+        match (&self.windows, &other.windows) {
+            (None, None) => true,
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        }
+    }
+
+    #[cfg(not(feature = "fuzz"))]
+    fn has_windows_of(&self, _: &Self) -> bool {
+        true
+    }
+
+    /// True if nobody else could use such a machine.
+    fn is_private(&self) -> bool {
+        #[cfg(feature = "fuzz")]
+        return self.windows.is_some();
+        #[cfg(not(feature = "fuzz"))]
+        false
     }
 
     /// Where each region is in the guest.
@@ -192,12 +233,16 @@ fn make(fittings: &Fittings) -> Result<Result<Machine, NoRoom>, HostError> {
             return Ok(Err(NoRoom));
         }
     }
+    #[cfg(feature = "fuzz")]
+    if let Some(windows) = &fittings.windows {
+        machine.open_windows(windows)?;
+    }
     Ok(Ok(machine))
 }
 
 /// Takes a machine back.
 pub(crate) fn give(machine: Machine, fittings: Fittings) {
-    if !machine.can_be_restored() {
+    if fittings.is_private() || !machine.can_be_restored() {
         return;
     }
     let pages = usize::try_from(machine.touched()).unwrap_or(usize::MAX);

@@ -108,7 +108,7 @@ impl Machine {
         if frames.left() < count {
             tables.reclaim(memory, frames, keep)?;
         }
-        Ok(frames.left() >= count)
+        Ok(frames.has(count))
     }
 
     /// Makes the tables for `page`, out of tables that map nothing if need be; those of `keep` stay.

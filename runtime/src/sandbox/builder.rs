@@ -24,6 +24,8 @@ use crate::limits::{Call, Limits};
 use crate::linux::files::HostDir;
 use crate::linux::sources::Sources;
 use crate::linux::streams::SharedTail;
+use crate::machine::Machine;
+use crate::machine::load::Loaded;
 use crate::machine::probe::HostProbe;
 use crate::machine::shared::NoRoom;
 use crate::machine::shells::Fittings;
@@ -172,35 +174,19 @@ impl<T> SandboxBuilder<T> {
         check_imports(&self.program, &self.imports)?;
         let (job, mut streams) = self.command.prepare_sandbox()?;
         let tail = streams.keep_tail();
-        let probe = HostProbe::get().map_err(RunError::from)?;
         let mut watch = Watch::begin(run::budget(&job)).map_err(RunError::from)?;
         let (fittings, regions) = self.fittings(&job)?;
         let lent = match entry::load(&job, &fittings, &mut watch) {
             Ok(lent) => lent,
             Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &tail)),
         };
-        let (mut machine, loaded) = lent.map_err(|NoRoom| SandboxError::Region {
+        let loaded = lent.map_err(|NoRoom| SandboxError::Region {
             name: self.regions.keys().next_back().cloned().unwrap_or_default(),
             reason: "all regions together are larger than Region::MAX_BYTES",
         })?;
-        machine.attach(watch.mask_inside()).map_err(RunError::from)?;
-        let process = match run::start(&job, &loaded, probe.features(), &mut machine, &mut watch, &mut streams) {
-            Ok(process) => process,
-            Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &tail)),
-        };
         let mut data = data;
         let outside = Outside { streams, imports: self.imports, events: self.events, log: self.log };
-        let mut core = Box::new(Core::new(Parts {
-            program: self.program.clone(),
-            limits: job.limits.clone(),
-            machine,
-            fittings,
-            process,
-            outside,
-            regions: Arc::new(regions),
-            host_calls: job.call.host_call_count(),
-        }));
-        core.begin_life().and_then(|()| core.tell_deadline(&watch)).map_err(RunError::from)?;
+        let mut core = begin(&job, loaded, fittings, regions, outside, &mut watch)?;
         loop {
             match core.drive(&mut data, &mut watch) {
                 Ok(Driven::Answered(Answer::Ready)) => {
@@ -236,6 +222,35 @@ impl<T> SandboxBuilder<T> {
     }
 }
 
+/// A guest of a program that was loaded, before its first instruction.
+pub(super) fn begin<T>(
+    job: &run::Job,
+    (mut machine, loaded): (Machine, Loaded),
+    fittings: Fittings,
+    regions: HashMap<Box<str>, MappedRegion>,
+    mut outside: Outside<T>,
+    watch: &mut Watch,
+) -> Result<Box<Core<T>>, SandboxError> {
+    let features = HostProbe::get().map_err(RunError::from)?.features();
+    machine.attach(watch.mask_inside()).map_err(RunError::from)?;
+    let process = match run::start(job, &loaded, features, &mut machine, watch, &mut outside.streams) {
+        Ok(process) => process,
+        Err(not_started) => return Err(failure(not_started.into_halt(&job.limits)?, &SharedTail::default())),
+    };
+    let mut core = Box::new(Core::new(Parts {
+        program: job.program.clone(),
+        limits: job.limits.clone(),
+        machine,
+        fittings,
+        process,
+        outside,
+        regions: Arc::new(regions),
+        host_calls: job.call.host_call_count(),
+    }));
+    core.begin_life().and_then(|()| core.tell_deadline(watch)).map_err(RunError::from)?;
+    Ok(core)
+}
+
 /// Compares what the program's note says that it imports with what there is.
 pub(crate) fn check_imports<T>(program: &Program, imports: &Imports<T>) -> Result<(), SandboxError> {
     for wanted in program.interface()?.imports() {
@@ -258,7 +273,7 @@ pub(crate) fn check_imports<T>(program: &Program, imports: &Imports<T>) -> Resul
 }
 
 /// Why a program never came to wait for a call.
-fn failure(halt: Halt, tail: &SharedTail) -> SandboxError {
+pub(super) fn failure(halt: Halt, tail: &SharedTail) -> SandboxError {
     match halt {
         Halt::End(end, _) => SandboxError::Ended { end, stderr: tail.text() },
         Halt::Protocol(error) => error.into(),

@@ -19,6 +19,8 @@ use rustix::io::Errno;
 pub(crate) use self::life::{Life, RestoreError};
 use super::context::Context;
 use super::error::{CallError, ProtocolError};
+#[cfg(feature = "fuzz")]
+use super::fuzz_target::FuzzTarget;
 use super::halt::{Halt, Pause};
 use super::imports::{BoxError, Import, ImportFailure, Imports, Later, Served};
 use super::log::LogSink;
@@ -106,6 +108,9 @@ pub(crate) struct Core<T> {
     /// The host function that failed last in this call.
     pub(super) failed: Option<(Box<str>, BoxError)>,
     pub(super) waiting: Option<Waiting>,
+    /// What it told as a fuzz target; only a harness has one.
+    #[cfg(feature = "fuzz")]
+    pub(crate) target: Option<Box<FuzzTarget>>,
 }
 
 /// What a new [`Core`] is made of.
@@ -152,6 +157,8 @@ impl<T> Core<T> {
             host_calls: parts.host_calls,
             failed: None,
             waiting: None,
+            #[cfg(feature = "fuzz")]
+            target: None,
         }
     }
 
@@ -261,7 +268,7 @@ impl<T> Core<T> {
         }
     }
 
-    fn kernel<'a>(&'a mut self, watch: &'a mut Watch) -> Kernel<'a> {
+    pub(super) fn kernel<'a>(&'a mut self, watch: &'a mut Watch) -> Kernel<'a> {
         Kernel { process: &mut self.process, machine: &mut self.machine, watch, streams: &mut self.streams }
     }
 
@@ -283,6 +290,13 @@ impl<T> Core<T> {
             Hypercall::Log { level, record } => self.log(level, record, watch)?,
             Hypercall::Region { name } => self.region(name, watch)?,
             Hypercall::Park => failed(Errno::INVAL, 0),
+            #[cfg(feature = "fuzz")]
+            Hypercall::Fuzz { what, arguments } => match self.fuzz(what, arguments, watch)? {
+                Ok(results) => results,
+                Err(driven) => return Ok(Some(driven)),
+            },
+            #[cfg(not(feature = "fuzz"))]
+            Hypercall::Fuzz { .. } => failed(Errno::NOSYS, 0),
             Hypercall::Unknown => failed(Errno::NOSYS, 0),
         };
         self.machine.set_results(results);

@@ -264,7 +264,7 @@ fn run<T>(
     }
 }
 
-fn budget<T>(core: &Core<T>, call: &Call) -> Budget {
+pub(super) fn budget<T>(core: &Core<T>, call: &Call) -> Budget {
     let (wall, cpu) = call.times();
     Budget {
         wall: clock::from_duration(wall),

@@ -21,6 +21,10 @@ mod entry;
 pub(crate) mod error;
 pub(crate) mod func;
 mod future;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz_target;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzzed;
 pub(crate) mod halt;
 pub(crate) mod home;
 pub(crate) mod imports;

@@ -56,15 +56,7 @@ fn job() -> Job {
 }
 
 fn streams() -> Streams {
-    Streams {
-        input: Input::Empty,
-        output: Output::Capture(Vec::new()),
-        error: Output::Discard,
-        left: 1 << 20,
-        bytes_in: 0,
-        bytes_out: 0,
-        tail: None,
-    }
+    Streams::new(Input::Empty, Output::Capture(Vec::new()), Output::Discard, 1 << 20)
 }
 
 /// Runs the program on a fake that takes these steps.

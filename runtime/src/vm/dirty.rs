@@ -90,6 +90,12 @@ impl DirtyPages {
         Ok(())
     }
 
+    /// What [`collect`](Self::collect) found, one bit for each page.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn written(&self) -> &[u64] {
+        &self.all
+    }
+
     fn read(&mut self, vm: &VmFd, slot: u32) -> Result<(), HostError> {
         let mut request = kvm_dirty_log { slot, ..Default::default() };
         request.__bindgen_anon_1.dirty_bitmap = self.log.as_mut_ptr().cast();

@@ -1,8 +1,10 @@
-//! Memory that more than one party holds: regions that many guests read, and the ring that a guest shares with host threads.
+//! Memory that more than one party holds: regions that many guests read, the ring that a guest shares with host threads, and what a fuzz target shares
+//! with its harness.
 //!
 //! ```text
 //! region   a sealed memfd, mapped read-only: nobody can write it or make it shorter, so a guest's read is never a SIGBUS here
 //! ring     anonymous memory; the guest writes it while the host reads, so words are atomics and bytes are copied out once
+//! windows  anonymous memory that no reset touches; the guest can write the first part of it
 //! ```
 
 use std::fs::File;
@@ -10,6 +12,8 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use ampoule_kernel::layout::REGION_ALIGN;
+#[cfg(feature = "fuzz")]
+use ampoule_kernel::layout::{PLAN_BYTES, WINDOWS_BYTES};
 use ampoule_kernel::ring::{self, RING_BYTES};
 use rustix::fs::{MemfdFlags, SealFlags};
 use vm_memory::VolatileSlice;
@@ -120,6 +124,70 @@ impl ring::Memory for RingMemory {
     }
 }
 
+/// The windows of a fuzz target, and the plan of a batch behind them.
+#[cfg(feature = "fuzz")]
+#[derive(Debug)]
+pub(crate) struct WindowMemory {
+    mapping: Mapping,
+}
+
+#[cfg(feature = "fuzz")]
+impl WindowMemory {
+    /// Zeros.
+    pub(crate) fn new() -> Result<Self, HostError> {
+        let len = usize::try_from(WINDOWS_BYTES + PLAN_BYTES)
+            .map_err(|_| HostError::Call { call: HostCall::Map, source: io::Error::from_raw_os_error(libc::ENOMEM) })?;
+        Ok(Self { mapping: Mapping::anonymous(len)? })
+    }
+
+    pub(super) fn host_address(&self) -> u64 {
+        self.mapping.address()
+    }
+
+    /// Bytes of both parts.
+    pub(super) fn len(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    /// Copies out.
+    ///
+    /// # Errors
+    /// [`HostError::OutOfRange`] if that is not all inside.
+    pub(crate) fn read(&self, offset: u64, to: &mut [u8]) -> Result<(), HostError> {
+        let len = to.len();
+        self.mapping.slice(offset, len).ok_or(HostError::OutOfRange { start: offset, len })?.copy_to(to);
+        Ok(())
+    }
+
+    /// Copies in.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn write(&self, offset: u64, from: &[u8]) -> Result<(), HostError> {
+        let len = from.len();
+        self.mapping.slice(offset, len).ok_or(HostError::OutOfRange { start: offset, len })?.copy_from(from);
+        Ok(())
+    }
+
+    /// A little-endian word.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn word(&self, offset: u64) -> Result<u64, HostError> {
+        let mut bytes = [0; 8];
+        self.read(offset, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Writes a little-endian word.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn set_word(&self, offset: u64, word: u64) -> Result<(), HostError> {
+        self.write(offset, &word.to_le_bytes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -142,6 +210,19 @@ mod tests {
     fn a_region_beyond_its_bound_is_refused() {
         let refused = RegionMemory::new(4, |file| file.write_all(b"model")).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[cfg(feature = "fuzz")]
+    #[test]
+    fn the_windows_refuse_what_is_not_all_inside() {
+        let windows = WindowMemory::new().unwrap();
+        let end = windows.len();
+        windows.set_word(end - 8, 7).unwrap();
+        assert_eq!(windows.word(end - 8).unwrap(), 7);
+        for offset in [end - 7, end, u64::MAX - 3] {
+            assert!(matches!(windows.word(offset), Err(HostError::OutOfRange { len: 8, .. })));
+            assert!(matches!(windows.set_word(offset, 1), Err(HostError::OutOfRange { len: 8, .. })));
+        }
     }
 
     #[test]

@@ -18,13 +18,18 @@ use super::error::HostError;
 use super::memory::{Geometry, GuestMemory, Slot};
 use super::process;
 use super::seam::{self, HostCall};
+#[cfg(feature = "fuzz")]
+use super::shared::WindowMemory;
 use super::shared::{RegionMemory, RingMemory};
 use super::vcpu::{KvmVcpu, SystemRegisters, Vcpu};
 
 /// KVM's number for the ring's slot: behind those of [`GuestMemory`].
 const RING_SLOT: u32 = 3;
+/// KVM's number for the fuzzing windows' slot.
+#[cfg(feature = "fuzz")]
+const WINDOWS_SLOT: u32 = 4;
 /// Slots before the regions'.
-const OWN_SLOTS: u32 = 4;
+const OWN_SLOTS: u32 = 5;
 /// Bytes of the event page.
 const EVENTS_BYTES: u32 = 4096;
 
@@ -54,6 +59,9 @@ pub(crate) struct Shell {
     pub(crate) dirty: DirtyPages,
     /// The ring's, in shells that have one.
     ring: Option<Arc<RingMemory>>,
+    /// A fuzz target's, in shells that have them.
+    #[cfg(feature = "fuzz")]
+    windows: Option<Arc<WindowMemory>>,
     /// The process that made it: KVM serves no other.
     owner: u32,
 }
@@ -84,14 +92,32 @@ impl Shell {
             enable(&vm, KVM_CAP_EXIT_HYPERCALL, 1 << abi::HYPERCALL_NUMBER)?;
         }
         let dirty = DirtyPages::new(geometry.payload_pages);
-        Ok(Self { vcpu: Box::new(vcpu), vm: Some(vm), memory, dirty, ring: None, owner: process::current() })
+        Ok(Self {
+            vcpu: Box::new(vcpu),
+            vm: Some(vm),
+            memory,
+            dirty,
+            ring: None,
+            #[cfg(feature = "fuzz")]
+            windows: None,
+            owner: process::current(),
+        })
     }
 
     /// A shell around a fake vCPU: memory without a VM.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn fake(geometry: Geometry, vcpu: Box<dyn Vcpu>) -> Result<Self, HostError> {
         let (memory, dirty) = (GuestMemory::new(geometry)?, DirtyPages::new(geometry.payload_pages));
-        Ok(Self { vcpu, vm: None, memory, dirty, ring: None, owner: process::current() })
+        Ok(Self {
+            vcpu,
+            vm: None,
+            memory,
+            dirty,
+            ring: None,
+            #[cfg(feature = "fuzz")]
+            windows: None,
+            owner: process::current(),
+        })
     }
 
     /// Finds out which pages were written, for [`dirty`](Self::dirty).
@@ -170,6 +196,25 @@ impl Shell {
             unsafe { vm.set_user_memory_region(slot) }
         })?;
         Ok(ring)
+    }
+
+    /// Gives the guest the windows of a fuzz target and the plan, from guest-physical `base` on. Once.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn add_windows(&mut self, base: u64, windows: &Arc<WindowMemory>) -> Result<(), HostError> {
+        self.windows = Some(Arc::clone(windows));
+        let Some(vm) = &self.vm else { return Ok(()) };
+        let slot = kvm_userspace_memory_region {
+            slot: WINDOWS_SLOT,
+            flags: 0,
+            guest_phys_addr: base,
+            memory_size: windows.len(),
+            userspace_addr: windows.host_address(),
+        };
+        seam::call(HostCall::SetMemory, || {
+            // SAFETY: the range is the windows' whole mapping, which `self.windows` keeps until the VM is gone (field order); host threads reach
+            // it only through volatile copies.
+            unsafe { vm.set_user_memory_region(slot) }
+        })
     }
 
     /// # Errors

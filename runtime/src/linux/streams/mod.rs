@@ -3,6 +3,8 @@
 //! Everything that can block is a [`HostFile`], and every wait on one ends at the run's limits. Output is counted before it is written:
 //! a program that prints without end reaches its limit, whatever the other end does.
 
+#[cfg(feature = "fuzz")]
+pub(crate) mod awaited;
 pub(crate) mod host_file;
 mod tail;
 
@@ -52,9 +54,35 @@ pub(crate) struct Streams {
     pub(crate) bytes_out: u64,
     /// The end of stderr, if it is kept.
     pub(crate) tail: Option<SharedTail>,
+    /// What the program is stopped at, in a harness.
+    #[cfg(feature = "fuzz")]
+    pub(crate) awaited: Option<awaited::Awaited>,
 }
 
 impl Streams {
+    /// Streams of a run that may write `left` bytes.
+    pub(crate) fn new(input: Input, output: Output, error: Output, left: u64) -> Self {
+        Self {
+            input,
+            output,
+            error,
+            left,
+            bytes_in: 0,
+            bytes_out: 0,
+            tail: None,
+            #[cfg(feature = "fuzz")]
+            awaited: None,
+        }
+    }
+
+    /// True if the program asked for input that is not there yet.
+    pub(crate) fn has_asked(&self) -> bool {
+        #[cfg(feature = "fuzz")]
+        return self.awaited == Some(awaited::Awaited::Asked);
+        #[cfg(not(feature = "fuzz"))]
+        false
+    }
+
     /// From now on the end of what is written to stderr is kept.
     pub(crate) fn keep_tail(&mut self) -> SharedTail {
         self.tail.insert(SharedTail::default()).clone()
@@ -75,6 +103,8 @@ impl Streams {
 
     /// Reads into `buf`; 0 is the end.
     pub(crate) fn read(&mut self, buf: &mut [u8], watch: &mut Watch) -> Result<usize, Refusal> {
+        #[cfg(feature = "fuzz")]
+        awaited::Awaited::read(&mut self.awaited)?;
         let count = match &mut self.input {
             Input::Empty => 0,
             Input::Bytes { bytes, position } => {
