@@ -7,6 +7,9 @@
 //! .cpp     glibc, pie                                   g++ -static, g++ -static-pie
 //! .rs      static, pie                                  rustc, libc linked statically
 //! .S       bare                                         gcc -nostdlib -static
+//!
+//! in guests/fuzz, linked with sdk/c/fuzz.c; a guest that says nothing is built as the first:
+//! .c       coverage, plain                              clang with counters; gcc with nothing
 //! ```
 //! A first line that holds `guest: variants=… flags=…` (values separated by commas) narrows the variants and adds flags at the end.
 //! Headers are the guests' to include.
@@ -27,24 +30,28 @@ struct Job {
     honest: bool,
     name: String,
     suffix: &'static str,
-    variant: &'static str,
+    variant: &'static Variant,
     flags: Vec<String>,
 }
 
-/// A directory of guests, whether they are honest, and whether those in C are built in every variant.
-const DIRECTORIES: &[(&str, bool, bool)] = &[
-    ("guests/honest", true, true),
+/// A directory of guests, whether they are honest, whether those in C are built in every variant or in the first one, and its rules.
+const DIRECTORIES: &[(&str, bool, bool, &[Rule])] = &[
+    ("guests/honest", true, true, RULES),
     // What these print is not the same outside.
-    ("guests/inside", false, true),
-    ("guests/hostile", false, false),
-    ("guests/bench", false, false),
+    ("guests/inside", false, true, RULES),
+    ("guests/hostile", false, false, RULES),
+    ("guests/bench", false, false, RULES),
     // A plugin does nothing outside, so that there is nothing to compare with.
-    ("guests/plugins", false, true),
-    ("guests/plugins/hostile", false, false),
+    ("guests/plugins", false, true, RULES),
+    ("guests/plugins/hostile", false, false, RULES),
+    // Targets, which do nothing outside but read one input.
+    ("guests/fuzz", false, false, FUZZ_RULES),
 ];
 
-/// A suffix with its variants, each a compiler, its flags, and the Debian package that brings it.
-type Rule = (&'static str, &'static [(&'static str, &'static str, &'static [&'static str], &'static str)]);
+/// A name, a compiler, its flags, and the Debian package that brings it.
+type Variant = (&'static str, &'static str, &'static [&'static str], &'static str);
+/// A suffix with its variants.
+type Rule = (&'static str, &'static [Variant]);
 
 const RULES: &[Rule] = &[
     (
@@ -65,6 +72,14 @@ const RULES: &[Rule] = &[
     ("rs", &[("pie", "rustc", &[], "rustc"), ("static", "rustc", &["-Crelocation-model=static"], "rustc")]),
     ("S", &[("bare", "gcc", &["-nostdlib", "-static", "-no-pie"], "gcc")]),
 ];
+
+const FUZZ_RULES: &[Rule] = &[(
+    "c",
+    &[
+        ("coverage", "clang", &["@../sdk/c/fuzz/coverage.flags", "-gline-tables-only", "../sdk/c/fuzz.c"], "clang"),
+        ("plain", "gcc", &["-static", "-g1", "../sdk/c/fuzz.c"], "gcc libc6-dev"),
+    ],
+)];
 
 /// No debug information: symbols are enough for reports, and the guests are carried in every test binary.
 const C_FLAGS: &[&str] = &["-O2", "-g0", "-Wall", "-Wextra", "-Wno-infinite-recursion"];
@@ -91,7 +106,7 @@ fn main() -> ExitCode {
 /// Every guest in every variant, by name.
 fn jobs() -> Result<Vec<Job>, String> {
     let mut jobs = Vec::new();
-    for &(directory, honest, every_variant) in DIRECTORIES {
+    for &(directory, honest, every_variant, rules) in DIRECTORIES {
         let entries = std::fs::read_dir(directory).map_err(|error| format!("{directory}: {error}"))?;
         for entry in entries {
             let source = entry.map_err(|error| format!("{directory}: {error}"))?.path();
@@ -99,7 +114,7 @@ fn jobs() -> Result<Vec<Job>, String> {
             if suffix == "h" || source.is_dir() {
                 continue;
             }
-            let Some((suffix, variants)) = RULES.iter().find(|rule| rule.0 == suffix) else {
+            let Some((suffix, variants)) = rules.iter().find(|rule| rule.0 == suffix) else {
                 return Err(format!("{}: no rule for this suffix (see build.rs)", source.display()));
             };
             let text = std::fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))?;
@@ -110,9 +125,9 @@ fn jobs() -> Result<Vec<Job>, String> {
                 values.flat_map(|value| value.split(',')).map(str::to_owned).collect()
             };
             let wanted = list("variants");
-            for (variant, ..) in *variants {
-                let usual = every_variant || *suffix != "c" || *variant == "musl";
-                if if wanted.is_empty() { usual } else { wanted.iter().any(|it| it == variant) } {
+            for (index, variant) in variants.iter().enumerate() {
+                let usual = every_variant || *suffix != "c" || index == 0;
+                if if wanted.is_empty() { usual } else { wanted.iter().any(|it| it == variant.0) } {
                     let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                     jobs.push(Job { source: source.clone(), honest, name, suffix, variant, flags: list("flags") });
                 }
@@ -141,7 +156,7 @@ fn compile_all(jobs: &[Job], out: &Path) -> Result<(), String> {
     if results.len() != jobs.len() {
         return Err("a worker of the build script panicked".into());
     }
-    results.sort_by_key(|(job, _)| (&job.name, job.variant));
+    results.sort_by_key(|(job, _)| (&job.name, job.variant.0));
 
     let mut table = String::from("&[\n");
     let mut errors = String::new();
@@ -151,7 +166,7 @@ fn compile_all(jobs: &[Job], out: &Path) -> Result<(), String> {
             Ok(Outcome::CompilerMissing(reason)) => {
                 // Named but never made: the build script runs again next time, when the compiler may be there.
                 println!("cargo::rerun-if-changed={}", out.join("compiler-missing").display());
-                println!("cargo::warning=guest {} ({}): {reason}", job.name, job.variant);
+                println!("cargo::warning=guest {} ({}): {reason}", job.name, job.variant.0);
                 format!("Err({reason:?})")
             }
             Err(message) => {
@@ -159,7 +174,7 @@ fn compile_all(jobs: &[Job], out: &Path) -> Result<(), String> {
                 continue;
             }
         };
-        let Job { name, suffix, variant, honest, .. } = job;
+        let Job { name, suffix, variant: (variant, ..), honest, .. } = job;
         let _ = writeln!(
             table,
             "Guest {{ name: {name:?}, suffix: {suffix:?}, variant: {variant:?}, honest: {honest}, image: {image} }},"
@@ -178,21 +193,17 @@ enum Outcome {
 }
 
 fn file_name(job: &Job) -> String {
-    format!("{}.{}.{}", job.name, job.suffix, job.variant)
+    format!("{}.{}.{}", job.name, job.suffix, job.variant.0)
 }
 
 fn compile(job: &Job, out: &Path) -> Result<Outcome, String> {
-    let rule = RULES.iter().find(|rule| rule.0 == job.suffix);
-    let variant = rule.and_then(|rule| rule.1.iter().find(|variant| variant.0 == job.variant));
-    let Some((_, compiler, flags, package)) = variant else {
-        return Err(format!("{}: no rule for variant {}", job.name, job.variant));
-    };
+    let (name, compiler, flags, package) = job.variant;
     let mut command;
     if job.suffix == "rs" {
         command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from(compiler)));
         command.args(RUST_FLAGS).args(*flags).args(&job.flags).arg(&job.source);
         // Intermediate files are named after the crate, and two variants may be built at once.
-        command.arg(format!("--crate-name={}_{}", job.name, job.variant));
+        command.arg(format!("--crate-name={}_{name}", job.name));
         // A guest is built the same way whatever the crate around it is built with.
         for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
             command.env_remove(variable);

@@ -8,13 +8,7 @@
  * What the host writes is believed as far as the host must be (it owns this memory), but not so far that a mistake of its would write
  * beyond a buffer. */
 #include "ampoule.h"
-
-/* What a call leaves in RAX, RDI and RSI. */
-struct answer {
-    int64_t result;
-    uint64_t rdi;
-    uint64_t rsi;
-};
+#include "ampoule_gate.h"
 
 #define LINUX_WRITE 1
 #define LINUX_MMAP 9
@@ -24,45 +18,18 @@ struct answer {
 
 static int attached;
 
-/* The tests put a host of their own in this place: it says what `call_by_syscall`, `call_by_gate` and the addresses are. */
+/* The tests put a host of their own in this place: it says what the calls and the addresses are. */
 #ifdef AMPOULE_TEST_HOST
 #include AMPOULE_TEST_HOST
 #else
 #define RING ((unsigned char *)AMPOULE_RING_ADDRESS)
 #define EVENTS ((volatile uint64_t *)AMPOULE_EVENTS_ADDRESS)
 #define INFO ((const volatile unsigned char *)AMPOULE_INFO_ADDRESS)
-
-static struct answer call_by_syscall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) {
-    struct answer answer = {(int64_t)number, a, b};
-    register uint64_t r10 __asm__("r10") = d;
-    register uint64_t r9 __asm__("r9") = e;
-    /* No call of Ampoule's has an argument here; for Linux's mmap it is the descriptor, and this is none. */
-    register uint64_t r8 __asm__("r8") = UINT64_MAX;
-    __asm__ volatile("syscall"
-                     : "+a"(answer.result), "+D"(answer.rdi), "+S"(answer.rsi), "+d"(c), "+r"(r10), "+r"(r9), "+r"(r8)
-                     :
-                     : "rcx", "r11", "cc", "memory");
-    return answer;
-}
-
-static struct answer call_by_gate(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) {
-    struct answer answer = {(int64_t)number, a, b};
-    register uint64_t r10 __asm__("r10") = d;
-    register uint64_t r9 __asm__("r9") = e;
-    register uint64_t r8 __asm__("r8") = AMPOULE_GATE_ADDRESS;
-    __asm__ volatile("leaq 1f(%%rip), %%rcx\n\t"
-                     "jmp *%%r8\n"
-                     "1:"
-                     : "+a"(answer.result), "+D"(answer.rdi), "+S"(answer.rsi), "+d"(c), "+r"(r10), "+r"(r9), "+r"(r8)
-                     :
-                     : "rcx", "r11", "cc", "memory");
-    return answer;
-}
 #endif
 
 /* The gate is there once the host has said that it is; outside Ampoule its address is anybody's. */
 static struct answer call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) {
-    return attached ? call_by_gate(number, a, b, c, d, e) : call_by_syscall(number, a, b, c, d, e);
+    return attached ? call_by_jump(AMPOULE_GATE_ADDRESS, number, a, b, c, d, e) : call_by_syscall(number, a, b, c, d, e);
 }
 
 static uint64_t address(const void *bytes) { return (uint64_t)(uintptr_t)bytes; }

@@ -117,7 +117,7 @@ static struct answer call_by_syscall(uint64_t number, uint64_t a, uint64_t b, ui
     struct answer answer = {0, a, b};
     switch (number) {
     case AMPOULE_CALL_ATTACH:
-        CHECK(a == 0x10000 && c < sizeof table && d == AMPOULE_FEATURE_RING);
+        CHECK(a == ((uint64_t)AMPOULE_ABI_MAJOR << 16 | AMPOULE_ABI_MINOR) && c < sizeof table && d == AMPOULE_FEATURE_RING);
         memcpy(table, (const void *)b, c);
         return answer;
     case AMPOULE_CALL_NEXT: return next(a, b, c, d, e);
@@ -145,7 +145,8 @@ static struct answer call_by_syscall(uint64_t number, uint64_t a, uint64_t b, ui
 }
 
 /* The gate is the same to its callers, and used by nobody who is not attached. */
-static struct answer call_by_gate(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) {
+static struct answer call_by_jump(uint64_t gate, uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) {
+    CHECK(gate == AMPOULE_GATE_ADDRESS);
     if (!attached) CHECK(attached);
     return call_by_syscall(number, a, b, c, d, e);
 }

@@ -37,6 +37,7 @@ static int seen[EXPECTED];
 
 /* One note: sizes, kind and name, then the version and exactly the text. */
 static void note(const Elf64_Nhdr *header) {
+    static const uint16_t version[] = {AMPOULE_ABI_MAJOR, AMPOULE_ABI_MINOR};
     const char *name = (const char *)(header + 1);
     const char *description = name + 8;
     size_t i;
@@ -44,7 +45,7 @@ static void note(const Elf64_Nhdr *header) {
         size_t length = strlen(expected[i].text);
         if (header->n_type != expected[i].kind || header->n_descsz != 4 + length || memcmp(description + 4, expected[i].text, length) != 0)
             continue;
-        CHECK(memcmp(description, "\x01\x00\x00\x00", 4) == 0);
+        CHECK(memcmp(description, version, sizeof version) == 0);
         seen[i]++;
         return;
     }
