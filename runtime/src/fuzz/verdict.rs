@@ -132,6 +132,12 @@ impl Crash {
         &self.registers
     }
 
+    /// The function that it ended in, if the program has symbols.
+    #[must_use]
+    pub fn function(&self) -> Option<&str> {
+        self.place.as_ref().map(|(name, _)| name.as_str())
+    }
+
     /// The end of what it wrote to stderr during this input.
     #[must_use]
     pub fn stderr(&self) -> &str {

@@ -1,0 +1,115 @@
+//! Crashes: what the executor found in the last run, and whether it is one that is known already.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use ampoule::fuzz::{Crash, CrashCause};
+use libafl::Error;
+use libafl::observers::{Observer, ObserverWithHashField};
+use libafl_bolts::Named;
+use serde::{Deserialize, Serialize};
+
+/// A crash as LibAFL keeps it: in its [observer](CrashObserver), and as metadata of the testcase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashReport {
+    /// What it has in common with every other crash of the same bug: [`crash_key`].
+    pub key: String,
+    /// The report for people.
+    pub text: String,
+}
+
+/// Keeps the report of the last run's crash. Put it among the observers of an [`AmpouleExecutor`](crate::AmpouleExecutor), which fills it.
+///
+/// Its hash is the crash's [key](crash_key), so that LibAFL's [`NewHashFeedback`](libafl::feedbacks::NewHashFeedback) works with it as with a
+/// `BacktraceObserver`; [`NewCrashFeedback`](crate::NewCrashFeedback) keeps the report as well.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CrashObserver {
+    name: Cow<'static, str>,
+    last: Option<CrashReport>,
+}
+
+impl CrashObserver {
+    /// The name of every one: an executor has one at most.
+    pub(crate) const NAME: Cow<'static, str> = Cow::Borrowed("crash");
+
+    /// An observer without a crash.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { name: Self::NAME, last: None }
+    }
+
+    /// The crash of the last run, if it was one.
+    #[must_use]
+    pub fn last(&self) -> Option<&CrashReport> {
+        self.last.as_ref()
+    }
+
+    pub(crate) fn set(&mut self, crash: Option<&Crash>) {
+        self.last = crash.map(CrashReport::of);
+    }
+}
+
+impl Default for CrashObserver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Named for CrashObserver {
+    fn name(&self) -> &Cow<'static, str> {
+        &self.name
+    }
+}
+
+impl<I, S> Observer<I, S> for CrashObserver {
+    fn pre_exec(&mut self, _state: &mut S, _input: &I) -> Result<(), Error> {
+        self.last = None;
+        Ok(())
+    }
+}
+
+impl ObserverWithHashField for CrashObserver {
+    fn hash(&self) -> Option<u64> {
+        self.last.as_ref().map(|report| {
+            let mut hasher = DefaultHasher::new();
+            report.key.hash(&mut hasher);
+            hasher.finish()
+        })
+    }
+}
+
+impl CrashReport {
+    /// The report of a crash.
+    #[must_use]
+    pub fn of(crash: &Crash) -> Self {
+        let mut text = format!("{crash}\n");
+        let stderr = crash.stderr().trim();
+        if !stderr.is_empty() {
+            text.push_str("\nit wrote to stderr:\n");
+            // The target chose what is in it, and a report is read in terminals.
+            text.extend(stderr.chars().filter(|&it| it == '\n' || it == '\t' || !it.is_control()));
+            text.push('\n');
+        }
+        Self { key: crash_key(crash), text }
+    }
+}
+
+/// What a crash has in common with every other crash of the same bug, in a line: how the target ended, what its own checks found, and where it was.
+#[must_use]
+pub fn crash_key(crash: &Crash) -> String {
+    let mut key = match (crash.cause(), crash.signal()) {
+        (CrashCause::Panicked { location, .. }, _) => format!("panic at {location}"),
+        (CrashCause::Protocol(_), _) => "ran wild".to_owned(),
+        (_, Some(signal)) => signal.to_string(),
+        (cause, None) => cause.to_string(),
+    };
+    if let Some(finding) = crash.finding() {
+        let _ = write!(key, ", {}", finding.kind());
+    }
+    let _ = match crash.function() {
+        Some(function) => write!(key, " in {function}"),
+        None => write!(key, " at {:#x}", crash.registers().rip),
+    };
+    key
+}
