@@ -11,6 +11,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a measurement that fails is a bench that fails")]
 
 mod calls;
+mod fuzzing;
 mod programs;
 mod report;
 mod snapshots;

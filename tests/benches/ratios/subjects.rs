@@ -8,6 +8,7 @@ use ampoule::{Call, Command, End, ExitKind, Floor, HostProbe, Limit, Limits, Sta
 use ampoule_tests::{guest, program};
 
 use crate::calls;
+use crate::fuzzing;
 use crate::programs;
 use crate::report::Goal;
 use crate::snapshots;
@@ -82,6 +83,7 @@ pub(crate) fn all() -> Vec<Subject> {
     .into_iter()
     .chain(calls::all())
     .chain(snapshots::all())
+    .chain(fuzzing::all())
     .chain(programs::all())
     .collect()
 }
