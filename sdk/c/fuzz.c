@@ -5,7 +5,7 @@
  *
  *     constructors   where the counters are ──► FUZZ               fuzz/coverage.h
  *     main           ATTACH ──► NEXT ──► one input ──► NEXT ──► …  here
- *     each access    the shadow of what may be touched             fuzz/shadow.h, fuzz/heap.h: with -fsanitize=kernel-address
+ *     each access    the shadow of what may be touched             fuzz/checked.h: with -fsanitize=kernel-address
  *                    or pages that may not be                      fuzz/guard.h: with -DAMPOULE_FUZZ_GUARD_PAGES
  *     an error       FUZZ FINDING                                  fuzz/report.h
  *
@@ -74,7 +74,7 @@ OWN int attach(void) {
 
 PUBLIC void ampoule_fuzz_start(void) {
     open_comparisons();
-    prepare_memory();
+    prepare_memory(NULL);
     zero_counters();
     forget_comparisons();
     fuzz(AMPOULE_FUZZ_START, 0, 0, 0);
@@ -149,7 +149,7 @@ WEAK int main(int argc, char **argv) {
         return 1;
     }
     open_comparisons();
-    prepare_memory();
+    prepare_memory(&input);
     return attach() ? serve() : run_files(argc, argv);
 }
 

@@ -16,6 +16,11 @@
 #define AMPOULE_UNCHECKED __attribute__((no_sanitize("kernel-address,address,undefined")))
 #endif
 
+/* gcc knows what it calls with `void *` in the place of every address. */
+#if !defined(__clang__) && !defined(__cplusplus)
+#pragma GCC diagnostic ignored "-Wbuiltin-declaration-mismatch"
+#endif
+
 #include "../ampoule_gate.h"
 
 #ifdef AMPOULE_TEST_HOST

@@ -1,0 +1,117 @@
+/* The C library's functions on memory and strings, checked as if they were compiled with checks: the linker puts these in their place, which
+ * memory-clang.flags and memory-gcc.flags ask it to (--wrap, with AMPOULE_FUZZ_CHECK_LIBC). */
+#ifndef AMPOULE_FUZZ_LIBC_H
+#define AMPOULE_FUZZ_LIBC_H
+#include "checks.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifdef AMPOULE_FUZZ_CHECK_LIBC
+#define REAL(type, name, ...) type __real_##name(__VA_ARGS__)
+REAL(void *, memcpy, void *, const void *, size_t);
+REAL(void *, memmove, void *, const void *, size_t);
+REAL(void *, memset, void *, int, size_t);
+REAL(int, memcmp, const void *, const void *, size_t);
+REAL(size_t, strlen, const char *);
+REAL(int, strcmp, const char *, const char *);
+REAL(int, strncmp, const char *, const char *, size_t);
+REAL(char *, strcpy, char *, const char *);
+REAL(char *, strncpy, char *, const char *, size_t);
+REAL(char *, strcat, char *, const char *);
+
+PUBLIC void *__wrap_memcpy(void *to, const void *from, size_t size) {
+    check_range(address(from), size, READ);
+    check_range(address(to), size, WRITTEN);
+    return __real_memcpy(to, from, size);
+}
+
+PUBLIC void *__wrap_memmove(void *to, const void *from, size_t size) {
+    check_range(address(from), size, READ);
+    check_range(address(to), size, WRITTEN);
+    return __real_memmove(to, from, size);
+}
+
+PUBLIC void *__wrap_memset(void *to, int value, size_t size) {
+    check_range(address(to), size, WRITTEN);
+    return __real_memset(to, value, size);
+}
+
+PUBLIC int __wrap_memcmp(const void *left, const void *right, size_t size) {
+    check_range(address(left), size, READ);
+    check_range(address(right), size, READ);
+    return __real_memcmp(left, right, size);
+}
+
+/* Its bytes with the 0: a string without one is read up to where it may not be. */
+OWN inline size_t check_string(const char *string) {
+    size_t size = __real_strlen(string);
+    check_range(address(string), size + 1, READ);
+    return size;
+}
+
+/* At most so many of them. */
+OWN inline void check_string_of(const char *string, size_t most) {
+    size_t size = 0;
+    while (size < most && string[size] != 0) size++;
+    check_range(address(string), size + (size < most), READ);
+}
+
+PUBLIC size_t __wrap_strlen(const char *string) { return check_string(string); }
+
+PUBLIC int __wrap_strcmp(const char *left, const char *right) {
+    size_t same = 0;
+    while (left[same] == right[same] && left[same] != 0) same++;
+    check_range(address(left), same + 1, READ);
+    check_range(address(right), same + 1, READ);
+    return __real_strcmp(left, right);
+}
+
+PUBLIC int __wrap_strncmp(const char *left, const char *right, size_t size) {
+    size_t same = 0;
+    while (same < size && left[same] == right[same] && left[same] != 0) same++;
+    check_range(address(left), same + (same < size), READ);
+    check_range(address(right), same + (same < size), READ);
+    return __real_strncmp(left, right, size);
+}
+
+PUBLIC char *__wrap_strcpy(char *to, const char *from) {
+    check_range(address(to), check_string(from) + 1, WRITTEN);
+    return __real_strcpy(to, from);
+}
+
+PUBLIC char *__wrap_strncpy(char *to, const char *from, size_t size) {
+    check_string_of(from, size);
+    check_range(address(to), size, WRITTEN);
+    return __real_strncpy(to, from, size);
+}
+
+PUBLIC char *__wrap_strcat(char *to, const char *from) {
+    check_range(address(to) + check_string(to), check_string(from) + 1, WRITTEN);
+    return __real_strcat(to, from);
+}
+
+#endif
+
+/* clang calls these by name where it was told to. */
+PUBLIC void *__asan_memcpy(void *to, const void *from, size_t size) {
+    check_range(address(from), size, READ);
+    check_range(address(to), size, WRITTEN);
+    return __builtin_memcpy(to, from, size);
+}
+
+PUBLIC void *__asan_memmove(void *to, const void *from, size_t size) {
+    check_range(address(from), size, READ);
+    check_range(address(to), size, WRITTEN);
+    return __builtin_memmove(to, from, size);
+}
+
+PUBLIC void *__asan_memset(void *to, int value, size_t size) {
+    check_range(address(to), size, WRITTEN);
+    return __builtin_memset(to, value, size);
+}
+#ifdef __cplusplus
+}
+#endif
+#endif
