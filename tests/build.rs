@@ -9,7 +9,9 @@
 //! .S       bare                                         gcc -nostdlib -static
 //!
 //! in guests/fuzz, linked with sdk/c/fuzz.c; a guest that says nothing is built as the first:
-//! .c       coverage, plain                              clang with counters; gcc with nothing
+//! .c       coverage, memory, guard, plain               clang with counters; and checks of memory; and guard pages; gcc with nothing
+//! .cpp     coverage, memory                             clang++, the same
+//! .rs      coverage                                     rustc with counters
 //! ```
 //! A first line that holds `guest: variants=… flags=…` (values separated by commas) narrows the variants and adds flags at the end.
 //! Headers are the guests' to include.
@@ -73,13 +75,51 @@ const RULES: &[Rule] = &[
     ("S", &[("bare", "gcc", &["-nostdlib", "-static", "-no-pie"], "gcc")]),
 ];
 
-const FUZZ_RULES: &[Rule] = &[(
-    "c",
-    &[
-        ("coverage", "clang", &["@../sdk/c/fuzz/coverage.flags", "-gline-tables-only", "../sdk/c/fuzz.c"], "clang"),
-        ("plain", "gcc", &["-static", "-g1", "../sdk/c/fuzz.c"], "gcc libc6-dev"),
-    ],
-)];
+/// With lines, for reports.
+const FUZZ_RULES: &[Rule] = &[
+    (
+        "c",
+        &[
+            ("coverage", "clang", &["@../sdk/c/fuzz/coverage.flags", FUZZ_LINES, FUZZ_SOURCE], "clang"),
+            ("memory", "clang", &["@../sdk/c/fuzz/memory-clang.flags", FUZZ_LINES, FUZZ_SOURCE], "clang"),
+            (
+                "guard",
+                "clang",
+                &["@../sdk/c/fuzz/coverage.flags", "-DAMPOULE_FUZZ_GUARD_PAGES", FUZZ_LINES, FUZZ_SOURCE],
+                "clang",
+            ),
+            ("plain", "gcc", &["-static", "-g1", FUZZ_SOURCE], "gcc libc6-dev"),
+        ],
+    ),
+    (
+        "cpp",
+        &[
+            (
+                "coverage",
+                "clang++",
+                &["@../sdk/c/fuzz/coverage.flags", FUZZ_LINES, "-xc", FUZZ_SOURCE, "-xc++"],
+                "clang g++",
+            ),
+            (
+                "memory",
+                "clang++",
+                &["@../sdk/c/fuzz/memory-clang.flags", FUZZ_LINES, "-xc", FUZZ_SOURCE, "-xc++"],
+                "clang g++",
+            ),
+        ],
+    ),
+    (
+        "rs",
+        &[(
+            "coverage",
+            "rustc",
+            &["@../sdk/c/fuzz/rustc.flags", "-Clink-arg=-O2", "-Clink-arg=../sdk/c/fuzz.c"],
+            "rustc gcc libc6-dev",
+        )],
+    ),
+];
+const FUZZ_SOURCE: &str = "../sdk/c/fuzz.c";
+const FUZZ_LINES: &str = "-gline-tables-only";
 
 /// No debug information: symbols are enough for reports, and the guests are carried in every test binary.
 const C_FLAGS: &[&str] = &["-O2", "-g0", "-Wall", "-Wextra", "-Wno-infinite-recursion"];

@@ -4,6 +4,7 @@
  *     clang -g -O1 -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp -static target.c fuzz.c
  *
  *     constructors   where the counters are ──► FUZZ               fuzz/coverage.h
+ *     comparisons    what the input was compared with ──► a window  fuzz/coverage.h, fuzz/strings.h
  *     main           ATTACH ──► NEXT ──► one input ──► NEXT ──► …  here
  *     each access    the shadow of what may be touched             fuzz/checked.h: with -fsanitize=kernel-address
  *                    or pages that may not be                      fuzz/guard.h: with -DAMPOULE_FUZZ_GUARD_PAGES
@@ -19,6 +20,7 @@
 #include "fuzz/base.h"
 #include "fuzz/coverage.h"
 #include "fuzz/memory.h"
+#include "fuzz/strings.h"
 
 /* Longest input, and what the buffer for it takes. */
 #ifndef AMPOULE_FUZZ_MAX_INPUT

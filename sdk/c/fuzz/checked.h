@@ -45,4 +45,6 @@ OWN inline const unsigned char *open_input(const struct input_buffer *input, siz
 OWN inline void close_input(const struct input_buffer *input, size_t size) {
     set_shadow(address(input->bytes), (size + 7) & ~(size_t)7, INPUT_REDZONE);
 }
+
+OWN inline void check_read(const void *at, size_t size) { check_range(address(at), size, READ); }
 #endif

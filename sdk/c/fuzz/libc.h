@@ -13,10 +13,7 @@ extern "C" {
 REAL(void *, memcpy, void *, const void *, size_t);
 REAL(void *, memmove, void *, const void *, size_t);
 REAL(void *, memset, void *, int, size_t);
-REAL(int, memcmp, const void *, const void *, size_t);
 REAL(size_t, strlen, const char *);
-REAL(int, strcmp, const char *, const char *);
-REAL(int, strncmp, const char *, const char *, size_t);
 REAL(char *, strcpy, char *, const char *);
 REAL(char *, strncpy, char *, const char *, size_t);
 REAL(char *, strcat, char *, const char *);
@@ -38,12 +35,6 @@ PUBLIC void *__wrap_memset(void *to, int value, size_t size) {
     return __real_memset(to, value, size);
 }
 
-PUBLIC int __wrap_memcmp(const void *left, const void *right, size_t size) {
-    check_range(address(left), size, READ);
-    check_range(address(right), size, READ);
-    return __real_memcmp(left, right, size);
-}
-
 /* Its bytes with the 0: a string without one is read up to where it may not be. */
 OWN inline size_t check_string(const char *string) {
     size_t size = __real_strlen(string);
@@ -59,22 +50,6 @@ OWN inline void check_string_of(const char *string, size_t most) {
 }
 
 PUBLIC size_t __wrap_strlen(const char *string) { return check_string(string); }
-
-PUBLIC int __wrap_strcmp(const char *left, const char *right) {
-    size_t same = 0;
-    while (left[same] == right[same] && left[same] != 0) same++;
-    check_range(address(left), same + 1, READ);
-    check_range(address(right), same + 1, READ);
-    return __real_strcmp(left, right);
-}
-
-PUBLIC int __wrap_strncmp(const char *left, const char *right, size_t size) {
-    size_t same = 0;
-    while (same < size && left[same] == right[same] && left[same] != 0) same++;
-    check_range(address(left), same + (same < size), READ);
-    check_range(address(right), same + (same < size), READ);
-    return __real_strncmp(left, right, size);
-}
 
 PUBLIC char *__wrap_strcpy(char *to, const char *from) {
     check_range(address(to), check_string(from) + 1, WRITTEN);

@@ -111,8 +111,18 @@ static void a_comparison_is_an_entry_and_the_count_goes_on_beyond_the_room(void)
     CHECK(window_word(0x10) != 0 && window_word(0x18) == 1 && window_word(0x20) == 0x12 && window_word(0x28) == 0x34);
     CHECK(window_word(0x38) == 0x108 && window_word(0x40) == 0x1122334455667788 && window_word(0x48) == 99);
     CHECK(window_word(0x58) == 0x102 && window_word(0x60) == 1 && window_word(0x68) == 7 && window_word(0xa0) == 3);
+    forget_comparisons();
+    /* Of bytes the word that differs is logged, or the last one if none does. */
+    log_bytes(NULL, (const unsigned char *)"12345678abcdef", (const unsigned char *)"12345678abcdeg", 14);
+    log_bytes(NULL, (const unsigned char *)"AMPL", (const unsigned char *)"xxxx", 4);
+    log_bytes(NULL, (const unsigned char *)"same", (const unsigned char *)"same", 4);
+    log_bytes(NULL, (const unsigned char *)"", (const unsigned char *)"", 0);
+    CHECK(window_word(0) == 3 && window_word(0x18) == 2 && window_word(0x20) == 0x6665 && window_word(0x28) == 0x6765);
+    CHECK(window_word(0x38) == 4 && window_word(0x40) == 0x4c504d41 && window_word(0x58) == 4 && window_word(0x60) == window_word(0x68));
+    CHECK(compared_bytes("abc", "abd", SIZE_MAX) == 3 && compared_bytes("ab", "ab", SIZE_MAX) == 3 && compared_bytes("ab", "ab", 2) == 2);
+    forget_comparisons();
     for (i = 0; i < 10000; i++) __sanitizer_cov_trace_cmp8(i, i);
-    CHECK(window_word(0) == 10005);
+    CHECK(window_word(0) == 10000);
     CHECK(window_word(sizeof window - 16) == 0 || window_word(sizeof window - 16) < 10000);
     forget_comparisons();
     comparisons = NULL;

@@ -1,4 +1,4 @@
-/* guest: variants=coverage
+/* guest: variants=coverage,memory
  * Counts its calls wherever a program can keep a number, and aborts in any call that does not look like the first one everywhere: a state that
  * leaks from one input to the next is a crash whose text says where. */
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* guest: variants=coverage,plain
+/* guest: variants=coverage,memory,guard,plain
  * A parser of chunks with branches to find, and one bug: a name of "FUZZ" aborts. */
 #include "parser.h"
 
