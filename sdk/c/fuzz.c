@@ -78,8 +78,9 @@ PUBLIC void ampoule_fuzz_start(void) {
     open_comparisons();
     prepare_memory(NULL);
     zero_counters();
-    forget_comparisons();
     fuzz(AMPOULE_FUZZ_START, 0, 0, 0);
+    /* Every input comes back here, and the window is not put back. */
+    forget_comparisons();
 }
 
 #ifndef AMPOULE_FUZZ_START_LATER

@@ -135,7 +135,7 @@ static void a_program_with_a_main_starts_once(void) {
     windows = 0;
     edges[9] = 9;
     ampoule_fuzz_start();
-    CHECK(starts == 1 && windows == 1 && edges[9] == 0);
+    CHECK(starts == 1 && windows == 1 && edges[9] == 0 && window_word(0) == 0);
 }
 
 /* Outside: what the arguments name, and stdin, each once. */
