@@ -28,7 +28,7 @@ impl Child {
         run.job.kill = Some(kill.clone());
         let thread = std::thread::Builder::new()
             .name("ampoule-child".to_owned())
-            .spawn(move || run.finish().map(|outcome| Status { end: outcome.end, stats: outcome.stats }))
+            .spawn(move || run.finish().map(Status::from))
             .map_err(|source| RunError::Setup { source })?;
         Ok(Self {
             stdin: ends.stdin,
@@ -90,7 +90,7 @@ impl Child {
         .map_err(setup)?;
         let status = self.join()?;
         let (stdout, stderr) = (stdout.map_err(setup)?, stderr.map_err(setup)?);
-        Ok(Output { end: status.end, stdout, stderr, stats: status.stats })
+        Ok(Output { end: status.end, stdout, stderr, stats: status.stats, site: status.site })
     }
 
     fn join(&mut self) -> Result<Status, RunError> {

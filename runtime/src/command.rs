@@ -20,6 +20,7 @@ use crate::machine::boot::Doorbell;
 use crate::program::Program;
 use crate::sandbox::run::{self, Content, Job, Outcome, Placed};
 use crate::sandbox::saved::Saved;
+use crate::site::Site;
 use crate::stats::Stats;
 use crate::stdio::{Connected, Pipes, Stdio, WriterThread};
 
@@ -71,6 +72,7 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// What it did and what it cost.
     pub stats: Stats,
+    pub(crate) site: Option<Box<Site>>,
 }
 
 /// How a run ended and what it cost.
@@ -81,6 +83,29 @@ pub struct Status {
     pub end: End,
     /// What it did and what it cost.
     pub stats: Stats,
+    pub(crate) site: Option<Box<Site>>,
+}
+
+impl Output {
+    /// Where the program stopped, if it crashed: by a trap, or by a signal that it sent to itself.
+    #[must_use]
+    pub fn site(&self) -> Option<&Site> {
+        self.end.site().or(self.site.as_deref())
+    }
+}
+
+impl Status {
+    /// Where the program stopped, if it crashed: by a trap, or by a signal that it sent to itself.
+    #[must_use]
+    pub fn site(&self) -> Option<&Site> {
+        self.end.site().or(self.site.as_deref())
+    }
+}
+
+impl From<Outcome> for Status {
+    fn from(outcome: Outcome) -> Self {
+        Self { end: outcome.end, stats: outcome.stats, site: outcome.site }
+    }
 }
 
 impl Command {
@@ -226,7 +251,13 @@ impl Command {
             Sink::Discard | Sink::File(_) => Vec::new(),
         };
         let Streams { output, error, .. } = run.streams;
-        Ok(Output { end: outcome.end, stdout: taken(output), stderr: taken(error), stats: outcome.stats })
+        Ok(Output {
+            end: outcome.end,
+            stdout: taken(output),
+            stderr: taken(error),
+            stats: outcome.stats,
+            site: outcome.site,
+        })
     }
 
     /// Runs the program on this thread.
@@ -236,7 +267,7 @@ impl Command {
     pub fn status(&mut self) -> Result<Status, RunError> {
         let (mut run, _) = self.prepare(Pipes::Captured, Stdio::inherit)?;
         let outcome = run.finish()?;
-        Ok(Status { end: outcome.end, stats: outcome.stats })
+        Ok(outcome.into())
     }
 
     /// Runs the program on a thread of its own.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::signal::Signal;
+use crate::site::Site;
 use crate::trap::Trap;
 
 /// How a run ended. Whatever the guest did is one of these; an `Err` is the host's failure or a misuse.
@@ -46,6 +47,14 @@ impl End {
     #[must_use]
     pub fn success(&self) -> bool {
         matches!(self, Self::Exited(0))
+    }
+
+    /// Where a trap happened.
+    pub(crate) fn site(&self) -> Option<&Site> {
+        match self {
+            Self::Trap(trap) => Some(trap.site()),
+            _ => None,
+        }
     }
 }
 

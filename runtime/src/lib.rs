@@ -30,11 +30,12 @@
 //! - [`HostDir`]: a directory of the host's that it may use.
 //! - [`Limits`] (of a machine), [`Call`] (of a run), [`CancelToken`].
 //! - [`Sources`]: where time and randomness come from.
-//! - [`End`], [`Trap`], [`Stats`]: how it ended, why, and what it cost.
+//! - [`End`], [`Trap`], [`Site`], [`Stats`]: how it ended, why, where, and what it cost.
 //! - [`Sandbox`], [`Func`], [`Imports`], [`Live`]: calling into a program that links the SDK.
 //! - [`Snapshot`], [`Pool`]: a running guest's state to go back to, and sandboxes that are ready in it.
 //! - [`HostProbe`]: what this host can do; [`set_max_idle_machines`]: how many virtual machines are kept for the next run;
 //!   [`set_memory_budget`]: how much memory all guests may have together.
+//! - `backtrace` (a feature): `Report`, which tells what a crash was by functions, lines and instructions.
 //! - `confine` (a feature): takes from this process what running guests does not need.
 //!
 //! Types that cross a call derive `Serialize`, `Deserialize` and [`Schema`](derive@Schema). In a crate that host and guest share, derive
@@ -47,6 +48,8 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("ampoule runs on Linux x86-64 only: its guests are x86-64 programs and its virtual machines are KVM's");
 
+#[cfg(feature = "backtrace")]
+mod backtrace;
 mod channel;
 mod child;
 mod command;
@@ -67,6 +70,7 @@ mod program;
 mod sandbox;
 mod shard;
 mod signal;
+mod site;
 mod snapshot;
 mod stats;
 mod stdio;
@@ -76,6 +80,8 @@ mod wire;
 
 pub use ampoule_kernel::schema::Schema;
 pub use ampoule_macros::HostSchema as Schema;
+#[cfg(feature = "backtrace")]
+pub use backtrace::{Backtrace, Ending, Found, Frame, Instruction, Report};
 pub use channel::posted::{Event, Events, Overflow};
 pub use channel::table::TableError;
 pub use child::Child;
@@ -108,6 +114,7 @@ pub use sandbox::live::{Idle, Live, LiveStats};
 pub use sandbox::log::{LogLevel, LogRecord};
 pub use sandbox::region::Region;
 pub use signal::Signal;
+pub use site::{Mapping, MappingKind, Site, Surroundings};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotFileError, SnapshotOptions, SpawnBuilder, Stopped};
 pub use stats::Stats;
 pub use stdio::Stdio;

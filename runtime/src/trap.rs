@@ -5,20 +5,19 @@ use std::fmt;
 use crate::machine::event::Exception;
 use crate::program::Program;
 use crate::signal::Signal;
+use crate::site::Site;
 use crate::vm::exit::Exit;
 use crate::vm::vcpu::Registers;
 
 /// The program did something that the processor refuses, and had no handler for it.
 ///
 /// Its `Display` is a report of several lines for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Trap {
     cause: TrapCause,
     meaning: TrapMeaning,
-    registers: TrapRegisters,
     symbol: Option<(String, u64)>,
-    bias: u64,
-    bytes: Vec<u8>,
+    site: Site,
 }
 
 /// What stopped the program.
@@ -88,6 +87,7 @@ pub enum TrapMeaning {
 
 /// General registers at a trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "backtrace", derive(serde::Serialize))]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each is the register of that name")]
 pub struct TrapRegisters {
@@ -154,37 +154,44 @@ const FAULT_WRITE: u64 = 1 << 1;
 /// Error code of a page fault: the access was an instruction fetch.
 const FAULT_FETCH: u64 = 1 << 4;
 
+impl PartialEq for Trap {
+    /// True for the same trap at the same place with the same registers; the memory around is not compared.
+    fn eq(&self, other: &Self) -> bool {
+        let place = |trap: &Self| (*trap.registers(), trap.site.bias(), trap.cause, trap.meaning);
+        place(self) == place(other) && self.bytes() == other.bytes() && self.symbol == other.symbol
+    }
+}
+
+impl Eq for Trap {}
+
 impl Trap {
-    pub(crate) fn exception(exception: Exception, place: Place, registers: &Registers, bytes: Vec<u8>) -> Self {
+    pub(crate) fn exception(exception: Exception, place: Place, site: Site) -> Self {
         let Exception { vector, error_code, address } = exception;
         let cause = TrapCause::Exception { vector, error_code, address };
-        Self::new(cause, meaning(&exception, place, registers.rip), registers, bytes)
+        Self::new(cause, meaning(&exception, place, site.registers().rip), site)
     }
 
-    pub(crate) fn crash(exit: Exit, registers: &Registers, bytes: Vec<u8>) -> Self {
+    pub(crate) fn crash(exit: Exit, site: Site) -> Self {
         let cause = match exit {
             Exit::InternalError { suberror, .. } => TrapCause::Emulation { suberror },
             _ => TrapCause::Shutdown,
         };
-        Self::new(cause, TrapMeaning::Other, registers, bytes)
+        Self::new(cause, TrapMeaning::Other, site)
     }
 
-    pub(crate) fn event_page(offset: u64, bytes: u32, registers: &Registers, at_rip: Vec<u8>) -> Self {
-        Self::new(TrapCause::EventPage { offset, bytes }, TrapMeaning::Misaligned, registers, at_rip)
+    pub(crate) fn event_page(offset: u64, bytes: u32, site: Site) -> Self {
+        Self::new(TrapCause::EventPage { offset, bytes }, TrapMeaning::Misaligned, site)
     }
 
-    fn new(cause: TrapCause, meaning: TrapMeaning, from: &Registers, bytes: Vec<u8>) -> Self {
-        let registers = TrapRegisters::from(from);
-        Self { cause, meaning, registers, symbol: None, bias: 0, bytes }
+    fn new(cause: TrapCause, meaning: TrapMeaning, site: Site) -> Self {
+        Self { cause, meaning, symbol: None, site }
     }
 
     /// Names the function that RIP is in.
-    pub(crate) fn symbolise(&mut self, program: &Program, bias: u64) {
-        self.bias = bias;
+    pub(crate) fn symbolise(&mut self, program: &Program) {
         self.symbol = self
-            .registers
-            .rip
-            .checked_sub(bias)
+            .rip()
+            .checked_sub(self.site.bias())
             .and_then(|address| program.symbol_at(address))
             .map(|symbol| (symbol.name.to_string(), symbol.offset));
     }
@@ -219,7 +226,7 @@ impl Trap {
     /// Address of the instruction.
     #[must_use]
     pub fn rip(&self) -> u64 {
-        self.registers.rip
+        self.site.registers().rip
     }
 
     /// The function that the instruction is in, and how many bytes into it; none if the program was stripped.
@@ -240,13 +247,19 @@ impl Trap {
     /// The general registers.
     #[must_use]
     pub fn registers(&self) -> &TrapRegisters {
-        &self.registers
+        self.site.registers()
     }
 
     /// The bytes at RIP: up to 16, fewer where they cannot be read.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.site.code()
+    }
+
+    /// Where the program stopped, and the memory around.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
     }
 }
 
@@ -346,17 +359,24 @@ impl fmt::Display for Trap {
         if let Some((name, offset)) = self.symbol() {
             write!(f, " in {name}+{offset:#x}")?;
         }
-        if self.bias != 0 {
-            write!(f, " (linked at {:#x})", self.rip().wrapping_sub(self.bias))?;
+        if self.site.bias() != 0 {
+            write!(f, " (linked at {:#x})", self.rip().wrapping_sub(self.site.bias()))?;
         }
-        if !self.bytes.is_empty() {
+        if !self.bytes().is_empty() {
             f.write_str("\n  bytes")?;
-            for byte in &self.bytes {
+            for byte in self.bytes() {
                 write!(f, " {byte:02x}")?;
             }
         }
-        let r = &self.registers;
-        write!(f, "\n  rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", r.rax, r.rbx, r.rcx, r.rdx)?;
+        write!(f, "\n{}", self.registers())
+    }
+}
+
+impl fmt::Display for TrapRegisters {
+    /// Five lines, indented by two.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = self;
+        write!(f, "  rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", r.rax, r.rbx, r.rcx, r.rdx)?;
         write!(f, "\n  rsi {:016x} rdi {:016x} rbp {:016x} rsp {:016x}", r.rsi, r.rdi, r.rbp, r.rsp)?;
         write!(f, "\n  r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}", r.r8, r.r9, r.r10, r.r11)?;
         write!(f, "\n  r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}", r.r12, r.r13, r.r14, r.r15)?;

@@ -13,7 +13,7 @@
 mod state;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use ampoule_kernel::layout::{PAGE_SIZE, USER_END, USER_START};
 
@@ -77,6 +77,13 @@ impl Areas {
     pub(crate) fn find(&self, address: u64) -> Option<(Range<u64>, Attributes)> {
         let (&start, area) = self.areas.range(..=address).next_back()?;
         (address < area.end).then_some((start..area.end, area.attributes))
+    }
+
+    /// The last area that begins at `address` or below, which may contain it, and the first that begins above.
+    pub(crate) fn around(&self, address: u64) -> [Option<(Range<u64>, Attributes)>; 2] {
+        let below = self.areas.range(..=address).next_back();
+        let above = self.areas.range((Bound::Excluded(address), Bound::Unbounded)).next();
+        [below, above].map(|area| area.map(|(&start, area)| (start..area.end, area.attributes)))
     }
 
     /// The parts of `range` that are mapped, in order.

@@ -7,7 +7,7 @@
 //! paths, naming, attributes, space, locks, ioctl, proc         system calls about files and names
 //! io, copying, pipes, counters, sockets, streams               bytes; streams are the host's ends of stdin, stdout, stderr
 //! poll, select, epoll                                          waiting for several things
-//! areas, memory, mapped_files, locked_memory                   mappings, brk, page faults that are no errors
+//! areas, memory, mapped_files, locked_memory, site             mappings, brk, page faults that are no errors; what is kept of a crash
 //! signals, sigframe                                            what the program wants, and how it is told
 //! time, timers, futex, scheduling, identity, random            one process, one thread, one user
 //! sources       where time and randomness come from; chacha, a stream of it
@@ -48,6 +48,7 @@ mod scheduling;
 mod select;
 mod sigframe;
 mod signals;
+mod site;
 mod sockets;
 pub(crate) mod sources;
 mod space;

@@ -28,6 +28,8 @@ mod tests;
 
 use std::any::Any;
 use std::fmt;
+#[cfg(feature = "backtrace")]
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -91,6 +93,8 @@ struct Inner {
     notes: Vec<NoteSegment>,
     interface: OnceLock<Result<Interface, InterfaceError>>,
     memo: OnceLock<Box<dyn Any + Send + Sync>>,
+    #[cfg(feature = "backtrace")]
+    debug_memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// The program headers as the program itself finds them, through its auxiliary vector.
@@ -222,6 +226,18 @@ impl Program {
         self.0.memo.get_or_init(|| Box::new(V::default())).downcast_ref()
     }
 
+    /// The same for whoever explains how it crashed: made by the first call.
+    #[cfg(feature = "backtrace")]
+    pub(crate) fn debug_memo<V: Any + Send + Sync>(&self, make: impl FnOnce(&Self) -> V) -> Option<&V> {
+        self.0.debug_memo.get_or_init(|| Box::new(make(self))).downcast_ref()
+    }
+
+    /// The first section of this name that has bytes in the file: its address as linked, and where it lies.
+    #[cfg(feature = "backtrace")]
+    pub(crate) fn section(&self, name: &str) -> Option<(u64, Range<usize>)> {
+        sections::bytes_of(&self.0.bytes, name)
+    }
+
     /// The file.
     pub(crate) fn file(&self) -> &[u8] {
         &self.0.bytes
@@ -332,6 +348,8 @@ impl ProgramOptions {
             notes,
             interface: OnceLock::new(),
             memo: OnceLock::new(),
+            #[cfg(feature = "backtrace")]
+            debug_memo: OnceLock::new(),
         })))
     }
 }

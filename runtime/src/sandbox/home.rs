@@ -18,6 +18,7 @@ use super::session::Used;
 use crate::linux::streams::SharedTail;
 use crate::machine::shells;
 use crate::program::Program;
+use crate::site::Site;
 use crate::stats::Stats;
 use crate::vm::error::HostError;
 
@@ -130,6 +131,14 @@ impl<T> Home<T> {
             Place::Awake(core) => core.stats(used),
             Place::Parked(parked) => parked.stats.clone(),
             Place::Gone => Stats::default(),
+        }
+    }
+
+    /// Where the guest stands, if it is in a machine.
+    pub(super) fn site(&self) -> Option<Site> {
+        match &self.0 {
+            Place::Awake(core) => Some(core.process.site(&core.machine, None)),
+            Place::Parked(_) | Place::Gone => None,
         }
     }
 

@@ -22,6 +22,7 @@ use super::session::{Session, Used, decoded};
 use super::step::Meter;
 use crate::limits::Call;
 use crate::program::Program;
+use crate::site::Site;
 use crate::stats::Stats;
 use crate::vm::clock;
 use crate::vm::watch::{Budget, Watch};
@@ -171,6 +172,14 @@ impl<T> Sandbox<T> {
     #[must_use]
     pub fn last_stats(&self) -> Stats {
         self.home.stats(self.session.used)
+    }
+
+    /// Where the guest stopped, if it ended or was stopped in the middle of a call: in a crash, in a loop that its limits ended, or where it
+    /// exited. Taken now, so that it costs nothing before. An [`End::Trap`](crate::End::Trap) has one of its own, which knows the address that
+    /// faulted.
+    #[must_use]
+    pub fn site(&self) -> Option<Site> {
+        if matches!(self.session.state, State::Ended | State::Stopped) { self.home.site() } else { None }
     }
 
     /// The data that the host's functions see.

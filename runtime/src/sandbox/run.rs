@@ -27,6 +27,7 @@ use crate::machine::probe::HostProbe;
 use crate::machine::shared::NoRoom;
 use crate::machine::shells::{self, Fittings};
 use crate::program::Program;
+use crate::site::Site;
 use crate::stats::Stats;
 use crate::vm::cancel::CancelToken;
 use crate::vm::clock;
@@ -86,6 +87,8 @@ pub(crate) enum Content {
 pub(crate) struct Outcome {
     pub(crate) end: End,
     pub(crate) stats: Stats,
+    /// Where a signal of its own ended it. A trap has its own.
+    pub(crate) site: Option<Box<Site>>,
     /// Its state, if that was wanted and it could go on from there.
     pub(crate) saved: Option<Box<Saved>>,
 }
@@ -175,10 +178,14 @@ fn run_in(
         _ => None,
     };
     let end = ended(halt)?;
+    let site = match (&end, &process) {
+        (End::Signaled(_), Some(process)) => Some(Box::new(process.site(machine, None))),
+        _ => None,
+    };
     let counts = process.as_ref().map(|process: &Process| &process.counts);
     let stats_of = |watch: &Watch, streams: &Streams| stats(machine, Used::of(watch), streams, &meter, counts);
     let outcome = finish(end, stats_of, streams, watch, close)?;
-    Ok(Outcome { saved, ..outcome })
+    Ok(Outcome { site, saved, ..outcome })
 }
 
 /// What its machine is made with.
@@ -230,7 +237,7 @@ fn finish(
         Ok(()) | Err(Refusal::End(_) | Refusal::Errno(_)) => end,
         Err(Refusal::Host(error)) => return Err(error.into()),
     };
-    Ok(Outcome { end, stats: stats(watch, streams), saved: None })
+    Ok(Outcome { end, stats: stats(watch, streams), site: None, saved: None })
 }
 
 /// What a run did and what it cost.

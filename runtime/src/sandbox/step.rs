@@ -18,6 +18,7 @@ use crate::linux::reply::Refusal;
 use crate::linux::{Handled, Kernel};
 use crate::machine::event::{Event, Exception};
 use crate::program::Program;
+use crate::site::Site;
 use crate::trap::Trap;
 use crate::vm::clock::{self, Nanos};
 use crate::vm::error::HostError;
@@ -131,9 +132,7 @@ fn serve(kernel: &mut Kernel<'_>, program: &Program, event: Event, rules: Rules<
         Event::Fatal(exception) => return Err(trap(kernel, program, exception).into()),
         Event::Interrupted => kernel.watch.interrupted().map_err(|halted| Halt::halted(halted, Pause::Between))?,
         Event::Crashed(exit) => {
-            let bytes = bytes_at_rip(kernel);
-            let trap = Trap::crash(exit, kernel.machine.registers(), bytes);
-            return Err(report(kernel, program, trap).into());
+            return Err(report(program, Trap::crash(exit, site(kernel, None))).into());
         }
         Event::KernelFault { vector, rip } => return Err(HostError::KernelFault { vector, rip }.into()),
         Event::Broken(exit) => return Err(HostError::Broken { exit: exit.to_string() }.into()),
@@ -166,9 +165,7 @@ fn not_posted(kernel: &mut Kernel<'_>, program: &Program, reason: NotPosted) -> 
     match reason {
         NotPosted::NoRoom => End::Limit(Limit::Events).into(),
         NotPosted::Misuse { offset, bytes } => {
-            let at_rip = bytes_at_rip(kernel);
-            let trap = Trap::event_page(offset, bytes, kernel.machine.registers(), at_rip);
-            report(kernel, program, trap).into()
+            report(program, Trap::event_page(offset, bytes, site(kernel, None))).into()
         }
     }
 }
@@ -183,23 +180,17 @@ fn kind(event: &Event) -> ExitKind {
 }
 
 fn trap(kernel: &mut Kernel<'_>, program: &Program, exception: Exception) -> End {
-    let bytes = bytes_at_rip(kernel);
     let place = kernel.process.place(exception.address.unwrap_or(0));
-    let trap = Trap::exception(exception, place, kernel.machine.registers(), bytes);
-    report(kernel, program, trap)
+    report(program, Trap::exception(exception, place, site(kernel, exception.address)))
 }
 
-fn report(kernel: &Kernel<'_>, program: &Program, mut trap: Trap) -> End {
-    trap.symbolise(program, kernel.process.bias());
+fn report(program: &Program, mut trap: Trap) -> End {
+    trap.symbolise(program);
     End::Trap(Box::new(trap))
 }
 
-/// As many of 16 bytes at RIP as can be read.
-fn bytes_at_rip(kernel: &mut Kernel<'_>) -> Vec<u8> {
-    let rip = kernel.machine.registers().rip;
-    let mut bytes = [0; 16];
-    let count = kernel.machine.copy_out(rip, &mut bytes).unwrap_or(0);
-    bytes.get(..count).unwrap_or_default().to_vec()
+fn site(kernel: &Kernel<'_>, fault_address: Option<u64>) -> Site {
+    kernel.process.site(kernel.machine, fault_address)
 }
 
 impl From<Refusal> for Halt {
