@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::IsTerminal;
 
-use ampoule::{End, Limit, Stats};
+use ampoule::{End, Limit, Report, Stats};
 use serde_json::{Value, json};
 
 use crate::units::{human_size, human_time};
@@ -25,8 +25,12 @@ pub(crate) fn failure(error: &dyn Error) {
     eprintln!("{} {error}", paint(RED, "ampoule:"));
 }
 
-/// How the program ended, unless that speaks for itself, and what to do about it.
-pub(crate) fn end(name: &str, end: &End) {
+/// How the program ended, unless that speaks for itself, and what to do about it; a crash with all that is known of it.
+pub(crate) fn end(name: &str, end: &End, crash: Option<&Report>) {
+    if let Some(crash) = crash {
+        eprintln!("{} {name}: {crash}", paint(RED, "ampoule:"));
+        return;
+    }
     let advice = match end {
         End::Exited(_) => return,
         End::Limit(Limit::Wall) => "; allow more with --wall",
@@ -76,7 +80,7 @@ pub(crate) fn stats(stats: &Stats) {
 }
 
 /// End and costs for programs; times in nanoseconds.
-pub(crate) fn json(end: &End, stats: &Stats) -> Value {
+pub(crate) fn json(end: &End, stats: &Stats, crash: Option<&Report>) -> Value {
     let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let calls: Vec<_> = stats
         .syscalls
@@ -87,6 +91,7 @@ pub(crate) fn json(end: &End, stats: &Stats) -> Value {
         stats.exits.iter().map(|(kind, count)| (format!("{kind:?}").to_lowercase(), json!(count))).collect();
     json!({
         "end": end_json(end),
+        "crash": crash,
         "exit_code": exit_code(end),
         "wall_ns": nanos(stats.wall),
         "cpu_ns": nanos(stats.cpu),

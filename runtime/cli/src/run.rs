@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ampoule::confine::Confinement;
-use ampoule::{Call, Command, Doorbell, HostDir, Limits, Program, Snapshot, Sources, Stdio};
+use ampoule::{Call, Command, Doorbell, HostDir, Limits, Program, Report, Snapshot, Sources, Stdio};
 
 use crate::{confine, report, units};
 
@@ -124,15 +124,16 @@ fn sources(text: &str) -> Result<Sources, String> {
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Box<dyn Error>> {
     let limits = Limits::new().memory(arguments.memory).open_files(arguments.open_files);
-    let (mut command, name) =
+    let (mut command, program) =
         if Snapshot::is_in_file(&arguments.program) { go_on(&arguments, limits)? } else { start(&arguments, limits)? };
     command.stdin(Stdio::inherit()).call(Call::new().wall(arguments.wall).cpu(arguments.cpu).output(arguments.output));
     arguments.confine.apply(&confinement(&arguments.dir))?;
     let status = command.status()?;
+    let crash = Report::new(&program, &status.end, status.site());
     if arguments.json {
-        eprintln!("{}", report::json(&status.end, &status.stats));
+        eprintln!("{}", report::json(&status.end, &status.stats, crash.as_ref()));
     } else {
-        report::end(&name, &status.end);
+        report::end(program.name(), &status.end, crash.as_ref());
         if arguments.stats {
             report::stats(&status.stats);
         }
@@ -147,8 +148,8 @@ fn confinement(directories: &[Directory]) -> Confinement {
     })
 }
 
-/// A program from its beginning, and its name.
-fn start(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box<dyn Error>> {
+/// A program from its beginning.
+fn start(arguments: &Arguments, limits: Limits) -> Result<(Command, Program), Box<dyn Error>> {
     let program =
         Program::options().allow_write_execute(arguments.allow_write_execute).from_file(&arguments.program)?;
     let mut command = Command::new(&program);
@@ -171,11 +172,11 @@ fn start(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box
     if let Some(directory) = &arguments.cwd {
         command.current_dir(directory);
     }
-    Ok((command, program.name().to_owned()))
+    Ok((command, program))
 }
 
-/// A program from where it was stopped, and its name.
-fn go_on(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box<dyn Error>> {
+/// A program from where it was stopped.
+fn go_on(arguments: &Arguments, limits: Limits) -> Result<(Command, Program), Box<dyn Error>> {
     let has_more = !arguments.arguments.is_empty() || !arguments.env.is_empty() || !arguments.dir.is_empty();
     if has_more || arguments.cwd.is_some() || arguments.sources.is_some() {
         return Err(
@@ -188,7 +189,7 @@ fn go_on(arguments: &Arguments, limits: Limits) -> Result<(Command, String), Box
     if snapshot.is_called() {
         return Err("the program in the snapshot is a plugin, which waits to be called: spawn it from its host, with Snapshot::load".into());
     }
-    Ok((snapshot.command()?, snapshot.program().name().to_owned()))
+    Ok((snapshot.command()?, snapshot.program().clone()))
 }
 
 #[cfg(test)]
