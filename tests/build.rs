@@ -42,6 +42,7 @@ const DIRECTORIES: &[(&str, bool, bool, &[Rule])] = &[
     // What these print is not the same outside.
     ("guests/inside", false, true, RULES),
     ("guests/hostile", false, false, RULES),
+    ("guests/crashes", false, true, RULES),
     ("guests/bench", false, false, RULES),
     // A plugin does nothing outside, so that there is nothing to compare with.
     ("guests/plugins", false, true, RULES),
@@ -121,7 +122,7 @@ const FUZZ_RULES: &[Rule] = &[
 const FUZZ_SOURCE: &str = "../sdk/c/fuzz.c";
 const FUZZ_LINES: &str = "-gline-tables-only";
 
-/// No debug information: symbols are enough for reports, and the guests are carried in every test binary.
+/// No debug information, unless a guest asks for it: symbols are enough for most, and the guests are carried in every test binary.
 const C_FLAGS: &[&str] = &["-O2", "-g0", "-Wall", "-Wextra", "-Wno-infinite-recursion"];
 const RUST_FLAGS: &[&str] =
     &["--edition=2024", "--target=x86_64-unknown-linux-gnu", "-O", "-Ctarget-feature=+crt-static", "-Cstrip=debuginfo"];

@@ -4,6 +4,7 @@
 //! guests/honest/*    run outside and inside: every byte and the ending must be the same
 //! guests/inside/*    run inside only: what they print must be what was promised
 //! guests/hostile/*   run inside: every one must end in a way that Ampoule has a name for, within its limits
+//! guests/crashes/*   run inside: reports must say where and why they crash
 //! guests/plugins/*   called from outside: sandboxes, with and without misbehaviour
 //! suites/*           the promises, one sentence a test
 //! ```

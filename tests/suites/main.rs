@@ -11,6 +11,7 @@ mod abi_document;
 mod async_calls;
 mod attributions;
 mod bug_classes;
+mod crash_reports;
 mod doorbells;
 mod events;
 mod exact;
