@@ -93,6 +93,31 @@ pub(super) fn is_machinery(name: &str) -> bool {
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
+/// Functions that a program's own checks of memory stand behind: what a fuzz target's heap and shadow find, they find in here.
+#[cfg(feature = "fuzz")]
+pub(super) fn is_checked(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "malloc",
+        "free",
+        "calloc",
+        "realloc",
+        "reallocarray",
+        "memalign",
+        "aligned_alloc",
+        "posix_memalign",
+        "valloc",
+        "pvalloc",
+        "malloc_usable_size",
+        "strdup",
+        "strndup",
+    ];
+    name.starts_with("__asan_")
+        || name.starts_with("operator new")
+        || name.starts_with("operator delete")
+        || NAMES.contains(&name)
+        || is_machinery(name)
+}
+
 /// What runs before `main`.
 pub(super) fn is_start(name: &str) -> bool {
     name == "_start" || name == "_start_c" || name.starts_with("__libc_start") || name == "libc_start_main_stage2"

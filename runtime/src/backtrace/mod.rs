@@ -35,6 +35,8 @@ use self::scopes::{Place, Scope};
 use self::tables::Information;
 use self::walk::{Last, Step, Walk};
 use crate::program::Program;
+#[cfg(feature = "fuzz")]
+use crate::site::Captured;
 use crate::site::Site;
 
 /// Steps for the lines and inlined functions of one backtrace: about a second's work. What comes after that has no lines.
@@ -184,6 +186,37 @@ fn push_frames(
 }
 
 impl Backtrace {
+    /// Calls that return to these addresses, the innermost first: somebody else found them.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn returning_to(program: &Program, bias: u64, addresses: &[u64]) -> Self {
+        let mut frames = Vec::new();
+        if let Some(information) = Information::of(program) {
+            let site = Site::new(Captured { bias, ..Captured::default() });
+            let walk = Walk { information: &information, site: &site };
+            let mut budget = Budget::new(SCOPES_BUDGET);
+            for &address in addresses {
+                let inside = walk.linked(address.wrapping_sub(1));
+                let scopes = information.scopes(inside, &mut budget);
+                push_frames(&mut frames, program, &walk, address, inside, Found::FramePointer, &scopes);
+            }
+        }
+        Self { frames, ending: Ending::TooManyFrames }
+    }
+
+    /// Without the innermost frames, of the program's own checks: from the one on that what they found is about.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn behind_checks(mut self) -> Self {
+        // What is further out than this was not called by a check.
+        const DEEPEST: usize = 16;
+        let is_checked = |frame: &Frame| frame.function.as_deref().is_some_and(machinery::is_checked);
+        if let Some(last) = self.frames.iter().take(DEEPEST).rposition(is_checked)
+            && last + 1 < self.frames.len()
+        {
+            self.frames.drain(..=last);
+        }
+        self
+    }
+
     /// The frames, innermost first. There is at least one.
     #[must_use]
     pub fn frames(&self) -> &[Frame] {

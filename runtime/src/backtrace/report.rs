@@ -63,6 +63,15 @@ impl Report {
         }
     }
 
+    /// The report of what a program's own checks found: its backtrace begins behind them.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn of_finding(program: &Program, what: &str, signal: Option<Signal>, site: &Site) -> Self {
+        let report = Self::of(program, what, signal, site);
+        let backtrace = report.backtrace.behind_checks();
+        // The instructions are those of the call that tells the host.
+        Self { key: backtrace.key(), backtrace, instructions: Vec::new(), ..report }
+    }
+
     fn of_trap(program: &Program, trap: &Trap) -> Self {
         let what = match trap.vector() {
             Some(_) => format!("{}: {}", trap.signal(), trap.meaning()),

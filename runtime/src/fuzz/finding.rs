@@ -4,7 +4,6 @@ use std::fmt;
 
 use ampoule_kernel::fuzz::finding;
 
-use crate::program::Program;
 use crate::sandbox::fuzz_target::word;
 
 /// An error that the target's own checks found: an access that its compiler had checked, a wrong `free`.
@@ -129,22 +128,6 @@ impl Finding {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
-    }
-
-    /// Writes where the block was allocated and freed, by the program's symbols.
-    pub(super) fn write_places(&self, f: &mut fmt::Formatter<'_>, program: &Program, bias: u64) -> fmt::Result {
-        for (what, frames) in [("allocated", &self.allocated), ("freed", &self.freed)] {
-            for (index, &address) in frames.iter().enumerate() {
-                let before = if index == 0 { what } else { "" };
-                write!(f, "\n  {before:<9} {address:#x}")?;
-                // A return address is behind the call, and a call can be a function's last instruction.
-                let symbol = address.checked_sub(bias + 1).and_then(|address| program.symbol_at(address));
-                if let Some(symbol) = symbol {
-                    write!(f, " in {}", symbol.name)?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use super::coverage::{self, Comparisons, Edge};
 use super::error::FuzzError;
 use super::finding::Finding;
 use super::verdict::{Circumstances, Verdict};
+use crate::end::End;
 use crate::limits::Call;
 use crate::program::{Program, Symbol};
 use crate::sandbox::fuzzed::batch::Known;
@@ -19,10 +20,8 @@ use crate::sandbox::saved::Saved;
 use crate::stats::Stats;
 use crate::vm::clock;
 
-/// Batches in a row that were not exact, after which some are run singly at once.
-const PATIENCE: u32 = 3;
-/// How many.
-const PAUSE: u32 = 64;
+/// Inputs that are run singly after batches in a row that were not exact: twice as many each time, up to 2 to the power of this.
+const MAX_PAUSE: u32 = 12;
 /// Inputs that are run singly first, to see which pages they write.
 const LESSONS: u32 = 4;
 
@@ -54,7 +53,7 @@ pub struct Harness {
     lessons: u32,
     /// Batches in a row that were not exact.
     failed_batches: u32,
-    /// Batches that are run singly without trying.
+    /// Inputs that are run singly before the next batch is tried.
     pause: u32,
 }
 
@@ -164,18 +163,16 @@ impl Harness {
         let batch = self.guest.run_batch(inputs, &self.call, &mut self.known)?;
         self.is_stale = false;
         let Some(batch) = batch else {
-            self.pause = PAUSE;
+            self.pause = 1 << MAX_PAUSE;
             return Ok(0);
         };
-        if matches!(batch.came, Came::Ended(crate::end::End::Cancelled)) {
+        if matches!(batch.came, Came::Ended(End::Cancelled)) {
             return Err(FuzzError::Cancelled);
         }
         self.known.learn(&self.guest);
         if !batch.is_exact {
-            self.failed_batches += 1;
-            if self.failed_batches >= PATIENCE {
-                (self.failed_batches, self.pause) = (0, PAUSE);
-            }
+            self.pause = 1 << self.failed_batches.min(MAX_PAUSE);
+            self.failed_batches = self.failed_batches.saturating_add(1);
             return Ok(0);
         }
         self.failed_batches = 0;
@@ -350,12 +347,15 @@ impl Harness {
             return Ok(Some(Verdict::Ok));
         }
         let finding = self.guest.target().and_then(|target| target.finding.take());
+        let fault = match &came {
+            Came::Ended(End::Trap(trap)) => trap.fault_address(),
+            _ => None,
+        };
         let circumstances = Circumstances {
-            program: &self.guest.program().clone(),
-            bias: self.guest.bias(),
+            program: self.guest.program(),
             is_called: matches!(self.guest.way(), Way::Called { .. }),
             was_short_of_memory: self.guest.was_short_of_memory(),
-            registers: self.guest.registers(),
+            site: self.guest.site(fault),
             finding: finding.map(|(record, text)| Finding::parse(record.as_slice(), text)),
             stderr: self.guest.tail(),
         };

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use super::finding::Finding;
+use crate::backtrace::{Backtrace, Report};
 use crate::end::{End, Limit};
 use crate::program::Program;
 use crate::sandbox::error::ProtocolError;
 use crate::sandbox::fuzzed::Came;
 use crate::signal::Signal;
+use crate::site::Site;
 use crate::trap::TrapRegisters;
 
 /// What became of an input.
@@ -31,11 +33,9 @@ pub enum Verdict {
 pub struct Crash {
     cause: CrashCause,
     finding: Option<Finding>,
-    registers: TrapRegisters,
-    place: Option<(String, u64)>,
+    site: Site,
     stderr: String,
     program: Program,
-    bias: u64,
 }
 
 /// How a target came to its end.
@@ -58,11 +58,10 @@ pub enum CrashCause {
 /// What a verdict is made of.
 pub(super) struct Circumstances<'a> {
     pub(super) program: &'a Program,
-    pub(super) bias: u64,
     /// The target is called, so that an exit is no way to answer.
     pub(super) is_called: bool,
     pub(super) was_short_of_memory: bool,
-    pub(super) registers: TrapRegisters,
+    pub(super) site: Site,
     pub(super) finding: Option<Finding>,
     pub(super) stderr: String,
 }
@@ -83,11 +82,8 @@ impl Verdict {
             Came::Panicked { message, location } => CrashCause::Panicked { message, location },
             Came::Broke(error) => CrashCause::Protocol(ProtocolError::to_string(&error)),
         };
-        let Circumstances { program, bias, registers, finding, stderr, .. } = of;
-        let place = registers.rip.checked_sub(bias).and_then(|address| program.symbol_at(address));
-        let place = place.map(|symbol| (symbol.name.to_owned(), symbol.offset));
-        let program = program.clone();
-        Some(Self::Crash(Box::new(Crash { cause, finding, registers, place, stderr, program, bias })))
+        let Circumstances { program, site, finding, stderr, .. } = of;
+        Some(Self::Crash(Box::new(Crash { cause, finding, site, stderr, program: program.clone() })))
     }
 
     /// True for [`Verdict::Ok`].
@@ -109,7 +105,7 @@ impl Verdict {
 impl PartialEq for Crash {
     /// True for the same end at the same place.
     fn eq(&self, other: &Self) -> bool {
-        self.cause == other.cause && self.finding == other.finding && self.registers == other.registers
+        self.cause == other.cause && self.finding == other.finding && self.registers() == other.registers()
     }
 }
 
@@ -129,13 +125,42 @@ impl Crash {
     /// The general registers where it ended.
     #[must_use]
     pub fn registers(&self) -> &TrapRegisters {
-        &self.registers
+        self.site.registers()
     }
 
-    /// The function that it ended in, if the program has symbols.
+    /// Where it ended, and the memory around.
     #[must_use]
-    pub fn function(&self) -> Option<&str> {
-        self.place.as_ref().map(|(name, _)| name.as_str())
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The report: backtrace, instructions, registers, memory. Reads the program's debug information when it is first asked for.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let (program, signal, site) = (&self.program, self.signal(), &self.site);
+        match (&self.finding, &self.cause) {
+            (Some(finding), _) => Report::of_finding(program, &finding.to_string(), signal, site),
+            (None, CrashCause::End(End::Trap(trap))) => {
+                Report::of(program, &format!("{}: {}", trap.signal(), trap.meaning()), signal, site)
+            }
+            (None, cause) => Report::of(program, &cause.to_string(), signal, site),
+        }
+    }
+
+    /// What this crash has in common with every other of the same bug, in a line: how it ended, what the target's own checks found, and the functions
+    /// that led there.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let how = match (&self.cause, self.signal()) {
+            (CrashCause::Panicked { location, .. }, _) => format!("panic at {location}"),
+            (CrashCause::Protocol(_), _) => "ran wild".to_owned(),
+            (_, Some(signal)) => signal.to_string(),
+            (cause, None) => cause.to_string(),
+        };
+        let found = self.finding.as_ref().map(|finding| format!(", {}", finding.kind())).unwrap_or_default();
+        let backtrace = self.site.backtrace(&self.program);
+        let backtrace = if self.finding.is_some() { backtrace.behind_checks() } else { backtrace };
+        format!("{how}{found} in {}", backtrace.key())
     }
 
     /// The end of what it wrote to stderr during this input.
@@ -179,18 +204,14 @@ impl fmt::Display for CrashCause {
 
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.finding {
-            Some(finding) => write!(f, "crash: {finding}")?,
-            None => write!(f, "crash: {}", self.cause)?,
-        }
-        if !matches!(self.cause, CrashCause::End(End::Trap(_))) {
-            write!(f, "\n  at {:#x}", self.registers.rip)?;
-            if let Some((name, offset)) = &self.place {
-                write!(f, " in {name}+{offset:#x}")?;
-            }
-        }
+        write!(f, "crash: {}", self.report())?;
         if let Some(finding) = &self.finding {
-            finding.write_places(f, &self.program, self.bias)?;
+            for (what, addresses) in [("allocated", finding.allocated_at()), ("freed", finding.freed_at())] {
+                if !addresses.is_empty() {
+                    let calls = Backtrace::returning_to(&self.program, self.site.bias(), addresses);
+                    write!(f, "\nthe block was {what}\n{calls}")?;
+                }
+            }
         }
         Ok(())
     }

@@ -268,6 +268,23 @@ impl<T> Core<T> {
         }
     }
 
+    /// Runs the guest until it waits for a call, and no longer than until its first exit of another kind: [`Driven::Yielded`].
+    #[cfg(feature = "fuzz")]
+    pub(super) fn drive_alone(&mut self, data: &mut T, watch: &mut Watch) -> Result<Driven, Halt> {
+        loop {
+            let Self { machine, process, streams, program, meter, events, .. } = self;
+            let mut kernel = Kernel { process, machine, watch, streams };
+            let rules = Rules { hypercalls: true, events: events.as_ref() };
+            match step(&mut kernel, program, meter, rules)? {
+                Progress::Served if self.meter.was_only_interrupted() => {}
+                Progress::Hypercall(hypercall @ (Hypercall::Next { .. } | Hypercall::Fuzz { .. })) => {
+                    return Ok(self.serve(hypercall, data, watch)?.unwrap_or(Driven::Yielded));
+                }
+                Progress::Served | Progress::Hypercall(_) => return Ok(Driven::Yielded),
+            }
+        }
+    }
+
     pub(super) fn kernel<'a>(&'a mut self, watch: &'a mut Watch) -> Kernel<'a> {
         Kernel { process: &mut self.process, machine: &mut self.machine, watch, streams: &mut self.streams }
     }

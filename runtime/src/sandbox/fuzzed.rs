@@ -36,8 +36,8 @@ use crate::linux::user::Span;
 use crate::machine::shared::NoRoom;
 use crate::machine::shells::{self, Fittings};
 use crate::program::Program;
+use crate::site::Site;
 use crate::stats::Stats;
-use crate::trap::TrapRegisters;
 use crate::vm::error::HostError;
 use crate::vm::memory::ZEROS;
 use crate::vm::seam::HostCall;
@@ -272,9 +272,9 @@ impl Fuzzed {
         self.core.machine.copy_out(address, to)
     }
 
-    /// The registers that it stopped with.
-    pub(crate) fn registers(&self) -> TrapRegisters {
-        TrapRegisters::from(self.core.machine.registers())
+    /// Where it stopped; `fault` is what it could not access.
+    pub(crate) fn site(&self, fault: Option<u64>) -> Site {
+        self.core.process.site(&self.core.machine, fault)
     }
 
     /// True if an allocation was refused since the start because the memory limit was reached.

@@ -39,6 +39,12 @@ impl Meter {
         ExitKind::ALL.into_iter().zip(self.exits).filter(|&(_, count)| count > 0).collect()
     }
 
+    /// True if the guest came out for nothing else than that somebody wanted it to.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn was_only_interrupted(&self) -> bool {
+        ExitKind::ALL.into_iter().zip(self.exits).all(|(kind, count)| count == 0 || kind == ExitKind::Interrupted)
+    }
+
     fn count(&mut self, kind: ExitKind) {
         if let Some(count) = ExitKind::ALL.iter().position(|&it| it == kind).and_then(|index| self.exits.get_mut(index))
         {

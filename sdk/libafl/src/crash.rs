@@ -1,10 +1,9 @@
 //! Crashes: what the executor found in the last run, and whether it is one that is known already.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ampoule::fuzz::{Crash, CrashCause};
+use ampoule::fuzz::Crash;
 use libafl::Error;
 use libafl::observers::{Observer, ObserverWithHashField};
 use libafl_bolts::Named;
@@ -98,18 +97,5 @@ impl CrashReport {
 /// What a crash has in common with every other crash of the same bug, in a line: how the target ended, what its own checks found, and where it was.
 #[must_use]
 pub fn crash_key(crash: &Crash) -> String {
-    let mut key = match (crash.cause(), crash.signal()) {
-        (CrashCause::Panicked { location, .. }, _) => format!("panic at {location}"),
-        (CrashCause::Protocol(_), _) => "ran wild".to_owned(),
-        (_, Some(signal)) => signal.to_string(),
-        (cause, None) => cause.to_string(),
-    };
-    if let Some(finding) = crash.finding() {
-        let _ = write!(key, ", {}", finding.kind());
-    }
-    let _ = match crash.function() {
-        Some(function) => write!(key, " in {function}"),
-        None => write!(key, " at {:#x}", crash.registers().rip),
-    };
-    key
+    crash.key()
 }

@@ -16,11 +16,11 @@ use ampoule_kernel::layout::{self, PAGE_SIZE, PAYLOAD_BASE, USER_END, USER_START
 use super::{Came, Fuzzed, Way};
 use crate::limits::Call;
 use crate::machine::image::CHUNK_PAGES;
+use crate::sandbox::core::Driven;
 use crate::sandbox::instance::{budget, prepare};
 use crate::sandbox::saved::Saved;
 use crate::sandbox::session::Used;
 use crate::vm::error::HostError;
-use crate::vm::exit::ExitKind;
 use crate::vm::memory::{PAGE_BYTES, ZEROS};
 use crate::vm::vcpu::Registers;
 use crate::vm::watch::Watch;
@@ -181,19 +181,18 @@ impl Fuzzed {
         // As a call is delivered.
         self.core.channel.buffer = None;
         self.core.channel.outstanding = true;
-        let driven = prepare(&mut self.core, &whole, &watch).and_then(|()| self.core.drive(&mut (), &mut watch));
+        // The first exit that is not the last input's is the end of the batch: what comes behind it would be run again anyway.
+        let driven = prepare(&mut self.core, &whole, &watch).and_then(|()| self.core.drive_alone(&mut (), &mut watch));
         self.used = Used::of(&watch);
         drop(watch);
         self.memory.set_word(layout::WINDOWS_BYTES + plan::COUNT, 0)?;
+        let was_alone = !matches!(driven, Ok(Driven::Yielded));
         let came = self.came(driven)?;
         let done = usize::try_from(self.memory.word(window::INDEX)?).unwrap_or(usize::MAX).min(count);
         let is_over = matches!(came, Came::Done);
-        let exits = self.core.meter.exits();
-        let served: u64 =
-            exits.iter().filter(|(kind, _)| **kind != ExitKind::Interrupted).map(|(_, count)| count).sum();
-        let is_alone = served <= 1 && (!is_over || done == count);
+        let is_whole = !is_over || done == count;
         self.reset()?;
-        let is_exact = is_alone && known.covers(self.core.machine.pages_written());
+        let is_exact = was_alone && is_whole && known.covers(self.core.machine.pages_written());
         Ok(Batch { done, came, is_exact })
     }
 
