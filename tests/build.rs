@@ -12,6 +12,7 @@
 //! .c       coverage, memory, guard, plain               clang with counters; and checks of memory; and guard pages; gcc with nothing
 //! .cpp     coverage, memory                             clang++, the same
 //! .rs      coverage                                     rustc with counters
+//! .c       bare, outside                                gcc without fuzz.c; the same counters without it, for the reference
 //! ```
 //! A first line that holds `guest: variants=… flags=…` (values separated by commas) narrows the variants and adds flags at the end.
 //! Headers are the guests' to include.
@@ -90,6 +91,8 @@ const FUZZ_RULES: &[Rule] = &[
                 "clang",
             ),
             ("plain", "gcc", &["-static", "-g1", FUZZ_SOURCE], "gcc libc6-dev"),
+            ("bare", "gcc", &["-static", "-g1"], "gcc libc6-dev"),
+            ("outside", "clang", &["@../sdk/c/fuzz/coverage.flags", "guests/fuzz/outside/counters.c"], "clang"),
         ],
     ),
     (

@@ -6,6 +6,7 @@
 //! guests/hostile/*   run inside: every one must end in a way that Ampoule has a name for, within its limits
 //! guests/crashes/*   run inside: reports must say where and why they crash
 //! guests/plugins/*   called from outside: sandboxes, with and without misbehaviour
+//! guests/fuzz/*      fuzzed: each input from the same state, with its verdict and its counters
 //! suites/*           the promises, one sentence a test
 //! ```
 //! Nothing here depends on how fast the machine is: limits are generous where a guest should end by itself, and where a limit should end
@@ -13,12 +14,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
+mod fuzzed;
 mod guests;
 mod native;
 mod plugged;
 mod process;
 mod sealed;
 
+pub use fuzzed::{PATIENCE, SOON, batch, fuzzing, harness, target, verdict};
 pub use guests::{Guest, all_guests, guest, guests_of, variants_of};
 pub use native::{Ending, Outcome, run_outside};
 pub use plugged::{

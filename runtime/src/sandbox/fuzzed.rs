@@ -13,8 +13,6 @@ pub(crate) mod batch;
 
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 use super::builder::{begin, check_imports, failure};
 use super::core::{Answer, Core, Driven, Outside, RestoreError};
 use super::entry;
@@ -27,9 +25,10 @@ use super::log::LogSink;
 use super::run::{self, Job};
 use super::saved::{Position, Saved};
 use super::session::Used;
-use crate::end::End;
+use crate::end::{End, Limit};
 use crate::error::RunError;
 use crate::limits::Call;
+use crate::linux::Process;
 use crate::linux::streams::awaited::Awaited;
 use crate::linux::streams::{Input, Output, SharedTail, Streams};
 use crate::linux::user::Span;
@@ -49,8 +48,8 @@ use crate::vm::watch::Watch;
 pub(crate) enum Way {
     /// As the argument of a function of its own, by its ordinal.
     Called { ordinal: u32, buffer: Span },
-    /// On stdin: it said where inputs begin.
-    Started,
+    /// On stdin or as a file: it said where inputs begin.
+    Started { file: Option<Vec<u8>> },
     /// On stdin: it stands in its first read.
     Stdin,
     /// As a file, which it is about to open.
@@ -123,13 +122,13 @@ impl Fuzzed {
         core.target = Some(Box::new(FuzzTarget::new()));
         let way = loop {
             match core.drive(&mut (), &mut watch) {
-                Ok(Driven::Answered(Answer::Ready)) => break way_in(&core, function)?,
+                Ok(Driven::Answered(Answer::Ready)) => break way_in(&core, function, asked_for)?,
                 // Nothing was asked, and no function of the host's is there to wait for.
                 Ok(Driven::Answered(_) | Driven::Yielded | Driven::Waiting) => {}
                 Err(Halt::End(End::Cancelled, Pause::Syscall)) if core.streams.has_asked() => {
-                    break match asked_for {
-                        Some(Awaited::File(path)) => Way::File(path),
-                        _ => Way::Stdin,
+                    break match asked_for.and_then(Awaited::into_file) {
+                        Some(path) => Way::File(located(&core.process, &path)?),
+                        None => Way::Stdin,
                     };
                 }
                 Err(halt) => return Err(failure(halt, &tail).into()),
@@ -183,8 +182,8 @@ impl Fuzzed {
             Way::Called { buffer, .. } => {
                 usize::try_from(buffer.length).unwrap_or(usize::MAX).min(self.core.limits.message())
             }
-            Way::Started | Way::Stdin => self.core.limits.message(),
-            Way::File(_) => self.core.limits.file_quota().0,
+            Way::Started { file: None } | Way::Stdin => self.core.limits.message(),
+            Way::Started { file: Some(_) } | Way::File(_) => self.core.limits.file_quota().0,
         }
     }
 
@@ -206,8 +205,11 @@ impl Fuzzed {
                 core.deliver(u64::from(*ordinal), input, watch)?;
                 core.drive(&mut (), watch)
             }
-            Way::Started => {
-                core.streams.input = bytes(input);
+            Way::Started { file } => {
+                match file {
+                    Some(path) => place(&mut core.process, path, input)?,
+                    None => core.streams.input = bytes(input),
+                }
                 core.machine.set_results([0; 3]);
                 core.drive(&mut (), watch)
             }
@@ -216,7 +218,7 @@ impl Fuzzed {
                 core.go_on(Pause::Syscall, &mut (), watch)
             }
             Way::File(path) => {
-                core.process.files.insert(path, input.to_vec(), 0o644).map_err(|_| Halt::Errno(Errno::NOSPC))?;
+                place(&mut core.process, path, input)?;
                 core.go_on(Pause::Syscall, &mut (), watch)
             }
         }
@@ -313,8 +315,11 @@ impl Fuzzed {
 }
 
 /// How a guest that waits gets its inputs.
-fn way_in(core: &Core<()>, function: &str) -> Result<Way, NotWaiting> {
-    let (Some(table), Some(buffer)) = (&core.channel.table, core.channel.buffer) else { return Ok(Way::Started) };
+fn way_in(core: &Core<()>, function: &str, asked_for: Option<Awaited>) -> Result<Way, NotWaiting> {
+    let (Some(table), Some(buffer)) = (&core.channel.table, core.channel.buffer) else {
+        let file = asked_for.and_then(Awaited::into_file).map(|path| located(&core.process, &path)).transpose()?;
+        return Ok(Way::Started { file });
+    };
     match table.exports.get(function) {
         Some(&ordinal) => Ok(Way::Called { ordinal, buffer }),
         None => Err(NotWaiting::NoFunction(table.exports.keys().map(|name| name.to_string()).collect())),
@@ -336,6 +341,34 @@ fn save(core: &mut Core<()>) -> Result<Arc<Saved>, HostError> {
     }
     core.machine.frames.forget_shortage();
     Ok(Arc::new(core.save(Position::ready())?))
+}
+
+/// Where the program looks for a file, from where it is; and there has to be a place for one.
+fn located(process: &Process, path: &[u8]) -> Result<Vec<u8>, RunError> {
+    let failed = |reason: String| RunError::File { reason };
+    let mut whole = if path.starts_with(b"/") {
+        Vec::new()
+    } else {
+        process.files.getcwd().map_err(|errno| failed(format!("the program's current directory: {errno}")))?
+    };
+    whole.push(b'/');
+    whole.extend_from_slice(path);
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in whole.split(|&byte| byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    let found: Vec<u8> = names.iter().flat_map(|name| [b"/", *name].concat()).collect();
+    process.files.clone().insert(&found, Vec::new(), 0o644).map_err(|error| failed(error.to_string()))?;
+    Ok(found)
+}
+
+/// Puts the input where the program looks for it. If there is no room, it is the program that has filled it.
+fn place(process: &mut Process, path: &[u8], input: &[u8]) -> Result<(), Halt> {
+    process.files.insert(path, input.to_vec(), 0o644).map_err(|_| End::Limit(Limit::Memory).into())
 }
 
 fn bytes(input: &[u8]) -> Input {

@@ -1,12 +1,16 @@
 /* guest: variants=coverage,memory
  * Counts its calls wherever a program can keep a number, and aborts in any call that does not look like the first one everywhere: a state that
- * leaks from one input to the next is a crash whose text says where. */
+ * leaks from one input to the next is a crash whose text says where. Then the input's first byte says how it ends. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FILE_NAME "/tmp/leaks"
@@ -18,6 +22,7 @@ static __thread unsigned in_thread_local;
 /* Part of the stack that no frame of an input reaches down to. */
 static unsigned char *below_the_stack;
 static int first_descriptor;
+static void *first_break;
 
 static void fail(const char *where) {
     fprintf(stderr, "leaks: %s\n", where);
@@ -39,7 +44,57 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     first_descriptor = open("/tmp/first", O_CREAT | O_RDWR, 0600);
     close(first_descriptor);
     setenv("LEAKS", "0", 1);
+    first_break = sbrk(0);
     return 0;
+}
+
+static void handle(int signal) { (void)signal; }
+
+/* What the kernel keeps for a program. */
+static void look_at_the_kernel(void) {
+    struct sigaction action;
+    sigset_t set;
+    unsigned char *mapping;
+    expect(sbrk(0) == first_break, "the break");
+    mapping = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    expect(mapping != MAP_FAILED && mapping[0] == 0, "a mapping");
+    mapping[0] = 1;
+    expect(sbrk(3 * 4096) == first_break, "the break");
+    expect(*(unsigned char *)first_break == 0, "memory behind the break");
+    *(unsigned char *)first_break = 1;
+    expect(sigaction(SIGUSR1, NULL, &action) == 0 && action.sa_handler == SIG_DFL, "a handler of signals");
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handle;
+    sigaction(SIGUSR1, &action, NULL);
+    sigprocmask(SIG_SETMASK, NULL, &set);
+    expect(!sigismember(&set, SIGUSR2), "the mask of signals");
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    expect(umask(077) == 022, "the mask of files");
+    expect(access("/tmp/first", F_OK) == 0, "a file that was removed");
+    unlink("/tmp/first");
+    expect(chdir("/tmp") == 0 && mkdir("made", 0700) == 0, "a directory");
+}
+
+/* For whoever compares what inputs print: what a program is told of time and chance, and where it gets memory. */
+static void tell(void) {
+    static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_BOOTTIME};
+    unsigned char random[16];
+    struct timespec now;
+    for (unsigned i = 0; i < sizeof clocks / sizeof *clocks; i++) {
+        clock_gettime(clocks[i], &now);
+        printf("%lld.%09ld ", (long long)now.tv_sec, now.tv_nsec);
+    }
+    expect(getentropy(random, sizeof random) == 0, "randomness");
+    for (unsigned i = 0; i < sizeof random; i++) printf("%02x", random[i]);
+    printf(" %d %p\n", (int)getpid(), mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    fflush(stdout);
+}
+
+static unsigned __attribute__((noinline)) recurse(unsigned depth) {
+    volatile unsigned char frame[512];
+    frame[depth % sizeof frame] = (unsigned char)depth;
+    return recurse(depth + 1) + frame[depth % sizeof frame];
 }
 
 static unsigned in_xmm(void) {
@@ -62,7 +117,6 @@ static void count_in_file(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static void *kept;
     unsigned i;
-    (void)data;
     expect(in_xmm() == 0, "XMM15");
     expect(in_data++ == 1, "initialised data");
     expect(in_bss++ == 0, "zeroed data");
@@ -77,5 +131,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     expect(errno == 0, "errno");
     errno = 77;
     count_in_file();
-    return 0;
+    look_at_the_kernel();
+    switch (size == 0 ? 'r' : (char)data[0]) {
+    case 'h':
+        for (;;) __asm__ volatile("");
+    case 'a': abort();
+    case 's': return (int)recurse(0);
+    case 'm':
+        for (void *volatile more = kept; more != NULL;) more = malloc(1 << 20);
+        abort();
+    case 't': tell(); return 0;
+    default: return 0;
+    }
 }

@@ -1,4 +1,4 @@
-/* guest: variants=coverage,memory,guard,plain
+/* guest: variants=coverage,memory,guard,plain,outside
  * A parser of chunks with branches to find, and one bug: a name of "FUZZ" aborts. */
 #include "parser.h"
 

@@ -1,4 +1,5 @@
-/* A program with a main of its own that parses the file that its first argument names. */
+/* guest: variants=coverage,plain,bare
+ * A program with a main of its own that parses the file that its first argument names. */
 #include "parser.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* A program with a main of its own that parses its stdin: nothing in it knows of fuzzing, and fuzz.c brings coverage alone. */
+/* guest: variants=coverage,plain,bare
+ * A program with a main of its own that parses its stdin: nothing in it knows of fuzzing, and fuzz.c brings coverage alone. */
 #include "parser.h"
 
 #include <stdio.h>

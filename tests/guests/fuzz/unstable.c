@@ -5,11 +5,14 @@
 static volatile unsigned odd, even, calls;
 
 static void __attribute__((noinline)) depends_on_the_time(void) {
-    /* A bit that changes every few microseconds. */
-    if (__builtin_ia32_rdtsc() >> 12 & 1)
+    /* A bit that changes every few microseconds; and ways that the compiler does not make one. */
+    if (__builtin_ia32_rdtsc() >> 12 & 1) {
+        __asm__ volatile("# odd");
         odd++;
-    else
+    } else {
+        __asm__ volatile("# even");
         even++;
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -15,6 +15,14 @@ pub(crate) enum Awaited {
 }
 
 impl Awaited {
+    /// The file's name, if it is a file.
+    pub(crate) fn into_file(self) -> Option<Vec<u8>> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stdin | Self::Asked => None,
+        }
+    }
+
     /// The program reads stdin.
     pub(super) fn read(awaited: &mut Option<Self>) -> Result<(), Refusal> {
         Self::stop(awaited, |awaited| *awaited == Self::Stdin)

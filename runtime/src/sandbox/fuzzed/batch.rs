@@ -14,9 +14,11 @@ use ampoule_kernel::fuzz::{plan, window};
 use ampoule_kernel::layout::{self, PAGE_SIZE, PAYLOAD_BASE, USER_END, USER_START};
 
 use super::{Came, Fuzzed, Way};
+use crate::end::{End, Limit};
 use crate::limits::Call;
 use crate::machine::image::CHUNK_PAGES;
 use crate::sandbox::core::Driven;
+use crate::sandbox::halt::{Halt, Pause};
 use crate::sandbox::instance::{budget, prepare};
 use crate::sandbox::saved::Saved;
 use crate::sandbox::session::Used;
@@ -169,11 +171,7 @@ impl Fuzzed {
     }
 
     fn enter_batch(&mut self, count: usize, call: &Call, known: &Known) -> Result<Batch, HostError> {
-        // Every input may take its time.
-        let (wall, cpu) = call.times();
-        let times = u32::try_from(count).unwrap_or(u32::MAX);
-        let whole = call.clone().wall(wall.saturating_mul(times)).cpu(cpu.saturating_mul(times));
-        let mut watch = Watch::begin(budget(&self.core, &whole))?;
+        let mut watch = Watch::begin(budget(&self.core, call))?;
         if let Some(target) = self.core.target.as_deref_mut() {
             target.finding = None;
         }
@@ -182,7 +180,21 @@ impl Fuzzed {
         self.core.channel.buffer = None;
         self.core.channel.outstanding = true;
         // The first exit that is not the last input's is the end of the batch: what comes behind it would be run again anyway.
-        let driven = prepare(&mut self.core, &whole, &watch).and_then(|()| self.core.drive_alone(&mut (), &mut watch));
+        let mut driven =
+            prepare(&mut self.core, call, &watch).and_then(|()| self.core.drive_alone(&mut (), &mut watch));
+        // Every input may take its time: who got on to another since the last one is given it again.
+        let mut before = 0;
+        while let Err(Halt::End(End::Limit(Limit::Wall | Limit::Cpu), Pause::Between)) = driven {
+            let now = self.memory.word(window::INDEX)?;
+            if now <= before || now >= count as u64 {
+                break;
+            }
+            before = now;
+            drop(watch);
+            watch = Watch::begin(budget(&self.core, call))?;
+            self.core.machine.attach(watch.mask_inside())?;
+            driven = self.core.drive_alone(&mut (), &mut watch);
+        }
         self.used = Used::of(&watch);
         drop(watch);
         self.memory.set_word(layout::WINDOWS_BYTES + plan::COUNT, 0)?;

@@ -1,0 +1,31 @@
+/* guest: variants=bare
+ * DIRECTORY FILE [HOW]: goes to the directory, and prints the file, in whose way it may have put something. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+    static unsigned char bytes[1 << 16];
+    ssize_t count;
+    int file;
+    if (argc < 3 || chdir(argv[1]) != 0) return 2;
+    if (argc > 3 && strcmp(argv[3], "fill") == 0) {
+        file = open("/tmp/full", O_CREAT | O_WRONLY, 0600);
+        while (write(file, bytes, sizeof bytes) > 0) continue;
+        while (write(file, bytes, 1) > 0) continue;
+        /* But for a little. */
+        if (ftruncate(file, lseek(file, 0, SEEK_CUR) - 1000) != 0) return 5;
+        close(file);
+    }
+    if (argc > 3 && strcmp(argv[3], "directory") == 0) {
+        /* The same by another name. */
+        mkdir("//input", 0700);
+    }
+    file = open(argv[2], O_RDONLY);
+    if (file < 0) return 3;
+    while ((count = read(file, bytes, sizeof bytes)) > 0)
+        if (write(1, bytes, (size_t)count) != count) return 4;
+    return 0;
+}
