@@ -92,7 +92,19 @@ const FUZZ_RULES: &[Rule] = &[
             ),
             ("plain", "gcc", &["-static", "-g1", FUZZ_SOURCE], "gcc libc6-dev"),
             ("bare", "gcc", &["-static", "-g1"], "gcc libc6-dev"),
-            ("outside", "clang", &["@../sdk/c/fuzz/coverage.flags", "guests/fuzz/outside/counters.c"], "clang"),
+            (
+                "outside",
+                "clang",
+                &[
+                    "-O1",
+                    "-fno-omit-frame-pointer",
+                    "-static",
+                    "-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp",
+                    "-fno-sanitize-link-runtime",
+                    "guests/fuzz/outside/counters.c",
+                ],
+                "clang",
+            ),
         ],
     ),
     (
