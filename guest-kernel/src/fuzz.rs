@@ -97,6 +97,8 @@ pub mod comparisons {
     pub const NAME: &str = "comparisons";
     /// Bytes in front of the entries; the count is the first word.
     pub const HEADER_BYTES: usize = 16;
+    /// A word that the host writes: if it is not 0, nobody will look, and the target need not log anything for this input.
+    pub const UNWANTED: usize = 0x08;
     /// Bytes of an entry.
     pub const ENTRY_BYTES: usize = 32;
     /// In an entry: the address behind the comparison.

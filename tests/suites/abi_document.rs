@@ -110,6 +110,7 @@ fn fuzzing() -> Vec<(&'static str, &'static str, u64)> {
         ("finding::INPUT_OVERFLOW", "INPUT_OVERFLOW", finding::INPUT_OVERFLOW),
         ("finding::INVALID_ACCESS", "INVALID_ACCESS", finding::INVALID_ACCESS),
         sizes("comparisons::HEADER_BYTES", "COMPARISONS_HEADER_BYTES", comparisons::HEADER_BYTES),
+        sizes("comparisons::UNWANTED", "COMPARISONS_UNWANTED", comparisons::UNWANTED),
         sizes("comparisons::ENTRY_BYTES", "COMPARISONS_ENTRY_BYTES", comparisons::ENTRY_BYTES),
         sizes("comparisons::ADDRESS", "COMPARISONS_ADDRESS", comparisons::ADDRESS),
         sizes("comparisons::KIND", "COMPARISONS_KIND", comparisons::KIND),

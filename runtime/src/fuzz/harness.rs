@@ -44,6 +44,7 @@ pub struct Harness {
     edges: Arc<[Edge]>,
     counters: Vec<u8>,
     comparisons: Vec<u8>,
+    wants_comparisons: bool,
     output: [Vec<u8>; 2],
     last: RunStats,
     /// The guest is not where inputs begin: the host failed.
@@ -51,6 +52,7 @@ pub struct Harness {
     known: Known,
     /// Resets that were learned from since inputs began there.
     lessons: u32,
+    uses_batches: bool,
     /// Batches in a row that were not exact.
     failed_batches: u32,
     /// Inputs that are run singly before the next batch is tried.
@@ -99,11 +101,13 @@ impl Harness {
             edges: edges.into(),
             counters,
             comparisons: Vec::new(),
+            wants_comparisons: true,
             output: [Vec::new(), Vec::new()],
             last: RunStats::default(),
             is_stale: true,
             known: Known::default(),
             lessons: 0,
+            uses_batches: false,
             failed_batches: 0,
             pause: 0,
         })
@@ -138,6 +142,7 @@ impl Harness {
         if let Some(input) = inputs.iter().find(|input| input.len() > self.guest.max_input()) {
             return Err(FuzzError::TooLong { bytes: input.len(), max: self.guest.max_input() });
         }
+        self.uses_batches = true;
         let mut next = 0;
         while let Some(rest) = inputs.get(next..).filter(|rest| !rest.is_empty()) {
             let accepted = if self.is_taught() { self.batch(next, rest, &mut each)? } else { 0 };
@@ -160,7 +165,9 @@ impl Harness {
     ) -> Result<usize, FuzzError> {
         self.refresh()?;
         self.is_stale = true;
+        self.guest.want_comparisons(false)?;
         let batch = self.guest.run_batch(inputs, &self.call, &mut self.known)?;
+        self.guest.want_comparisons(self.wants_comparisons)?;
         self.is_stale = false;
         let Some(batch) = batch else {
             self.pause = 1 << MAX_PAUSE;
@@ -251,6 +258,15 @@ impl Harness {
         self.guest.program().symbol_at(edge.address?)
     }
 
+    /// Whether targets that log what they compare do so from the next input on: they do unless said otherwise. It costs some nanoseconds a comparison.
+    ///
+    /// # Errors
+    /// [`FuzzError::Run`] if the host fails.
+    pub fn log_comparisons(&mut self, wanted: bool) -> Result<(), FuzzError> {
+        self.wants_comparisons = wanted;
+        Ok(self.guest.want_comparisons(wanted)?)
+    }
+
     /// What the last input was compared with, if the target logs that.
     ///
     /// # Errors
@@ -295,7 +311,7 @@ impl Harness {
     /// What the last input cost; after a batch, what the last one that was run singly did.
     #[must_use]
     pub fn last(&self) -> RunStats {
-        self.last
+        RunStats { pages: self.guest.pages_reset(), ..self.last }
     }
 
     /// What the last entry did, in detail: exits, system calls, memory.
@@ -369,12 +385,14 @@ impl Harness {
         self.guest.reset()?;
         self.is_stale = false;
         self.last.reset = Duration::from_nanos(clock::monotonic().saturating_sub(began));
-        self.last.pages = self.guest.pages_reset();
         if !self.known.is_of(&self.guest) {
             self.lessons = 0;
         }
-        self.known.learn(&self.guest);
-        self.lessons = self.lessons.saturating_add(1);
+        // What is missed is found by the first batch that it spoils.
+        if self.lessons < LESSONS || self.uses_batches {
+            self.known.learn(&self.guest);
+            self.lessons = self.lessons.saturating_add(1);
+        }
         Ok(())
     }
 

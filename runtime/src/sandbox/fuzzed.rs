@@ -13,6 +13,8 @@ pub(crate) mod batch;
 
 use std::sync::Arc;
 
+use ampoule_kernel::fuzz::comparisons;
+
 use super::builder::{begin, check_imports, failure};
 use super::core::{Answer, Core, Driven, Outside, RestoreError};
 use super::entry;
@@ -267,6 +269,15 @@ impl Fuzzed {
             rest = after;
         }
         Ok(())
+    }
+
+    /// Tells the target whether anybody will look at what its inputs are compared with.
+    pub(crate) fn want_comparisons(&mut self, wanted: bool) -> Result<(), HostError> {
+        let window = self.core.target.as_deref().and_then(|target| target.windows.get(comparisons::NAME).copied());
+        match window.filter(|window| window.bytes >= comparisons::HEADER_BYTES as u64) {
+            Some(window) => self.memory.set_word(window.offset + comparisons::UNWANTED as u64, u64::from(!wanted)),
+            None => Ok(()),
+        }
     }
 
     /// Copies memory of the guest's out, as far as it can be read.

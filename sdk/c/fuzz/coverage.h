@@ -65,7 +65,9 @@ PUBLIC void __sanitizer_cov_pcs_init(const uintptr_t *begin, const uintptr_t *en
 
 /* ---- comparisons ---------------------------------------------------------------------------------------------------------------- */
 
-/* The window, or NULL: nobody reads it. */
+/* The window, or NULL: the harness gave none. */
+static uint64_t *comparisons_window;
+/* The same, or NULL: nobody will read what this input is compared with. */
 static uint64_t *comparisons;
 
 #define COMPARISONS_MAX ((AMPOULE_FUZZ_COMPARISONS_BYTES - AMPOULE_COMPARISONS_HEADER_BYTES) / AMPOULE_COMPARISONS_ENTRY_BYTES)
@@ -75,11 +77,13 @@ static uint64_t *comparisons;
 OWN void open_comparisons(void) {
     static const char name[] = "comparisons";
     struct answer window = fuzz(AMPOULE_FUZZ_WINDOW, address(name), sizeof name - 1, AMPOULE_FUZZ_COMPARISONS_BYTES);
-    if (window.result > 0) comparisons = (uint64_t *)at_address((uintptr_t)window.result);
+    if (window.result > 0) comparisons_window = (uint64_t *)at_address((uintptr_t)window.result);
 }
 
 OWN inline void forget_comparisons(void) {
-    if (comparisons != NULL) *comparisons = 0;
+    if (comparisons_window == NULL) return;
+    *comparisons_window = 0;
+    comparisons = comparisons_window[AMPOULE_COMPARISONS_UNWANTED / 8] == 0 ? comparisons_window : NULL;
 }
 
 OWN inline __attribute__((always_inline)) void log_comparison(const void *behind, uint64_t kind, uint64_t left, uint64_t right) {
