@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ampoule::{Idle, Imports, Program, Sandbox, Snapshot};
-use ampoule_tests::{call_bytes, echoing, honest_call, program, sandbox};
+use ampoule_tests::{call_bytes, echoing, harness, honest_call, program, sandbox};
 
 /// The system's allocator, with a count of what is asked of it.
 struct Counting;
@@ -74,8 +74,10 @@ fn main() {
         ("a warm call with numbers allocates nothing", typed),
         ("a warm restore and a call after it allocate nothing", restored),
         ("a twin's life in a used machine allocates a few times", twins),
+        ("a warm input that is fuzzed allocates nothing", fuzzed),
+        ("warm inputs in a batch allocate nothing each", fuzzed_in_batches),
         ("an idle sandbox of a snapshot takes a few KiB, and the pages that it wrote", idle),
-    ] as [(&str, fn()); 10]
+    ] as [(&str, fn()); 12]
     {
         print!("{promise} ... ");
         std::io::stdout().flush().expect("stdout");
@@ -155,6 +157,27 @@ fn twins() {
     allocates_at_most(TWIN, || {
         let mut twin = snapshot.spawn(&imports, ()).expect("a twin");
         twin.call_bytes("dirty", b"16", &mut reply, &call).expect("a reply");
+    });
+}
+
+fn fuzzed() {
+    for guest in ["parser", "busy"] {
+        let mut harness = harness(guest);
+        allocates_nothing(|| assert!(harness.run(b"AMPL\x01n\x03123").expect("a verdict").is_ok()));
+    }
+}
+
+/// Inputs of a batch, and what it may allocate: the list of its inputs, and what they write to.
+const BATCH: usize = 100;
+const BATCH_ALLOCATIONS: u64 = 10;
+
+fn fuzzed_in_batches() {
+    let mut harness = harness("parser");
+    let inputs = [b"AMPL\x01n\x03123"; BATCH];
+    allocates_at_most(BATCH_ALLOCATIONS, || {
+        let mut told = 0;
+        harness.run_batch(&inputs, |_, verdict, _| told += usize::from(verdict.is_ok())).expect("verdicts");
+        assert_eq!(told, BATCH);
     });
 }
 

@@ -189,3 +189,16 @@ fn a_plain_program_is_run_singly_by_a_batch_too() {
     let told = batch(&mut harness, &inputs);
     assert_the_same(&inputs, &told, &wanted, "stdin");
 }
+
+#[test]
+fn what_an_input_printed_in_a_batch_that_was_not_told_is_no_output() {
+    let mut harness = fuzzing("prints").output(1 << 16).build().expect("a harness");
+    teach(&mut harness, &[b"alone"]);
+    for count in [1, 2] {
+        // It prints, so that it is run again singly.
+        batch(&mut harness, &vec![b"hello"; count]);
+        assert_eq!((harness.stdout(), harness.stderr()), (&b"hello"[..], &b"5 bytes\n"[..]), "{count}");
+    }
+    verdict(&mut harness, b"alone");
+    assert_eq!((harness.stdout(), harness.stderr()), (&b"alone"[..], &b"5 bytes\n"[..]));
+}

@@ -2,7 +2,7 @@
 //! a number, and abort where that is not 1.
 
 use ampoule::fuzz::{Harness, Verdict};
-use ampoule_tests::{SOON, batch, fuzzing, harness, scale, verdict};
+use ampoule_tests::{PATIENCE, SOON, batch, fuzzing, harness, scale, verdict};
 
 /// `leaks` keeps its numbers with system calls too; `registers` does without, so that it can be run in batches.
 const GUESTS: [&str; 2] = ["leaks", "registers"];
@@ -29,6 +29,8 @@ fn every_input_of_a_batch_is_the_first() {
         for (verdict, _) in batch(&mut harness, &vec![b"r"; scale(100)]) {
             assert!(verdict.is_ok(), "{guest}: {verdict}\n{}", verdict.crash().map_or("", |crash| crash.stderr()));
         }
+        // The one really was a batch, and the other never can be.
+        assert_eq!(harness.last_stats().exit_count() == 1, guest == "registers", "{guest}: {:?}", harness.last_stats());
     }
 }
 
@@ -44,8 +46,11 @@ fn flags_that_an_input_leaves_set_are_not_the_next_ones() {
     assert!(told.iter().all(|(verdict, _)| verdict.is_ok()), "{told:?}");
 }
 
+/// An input, and whether a verdict on it is right.
+type Ending = (&'static [u8], fn(&Verdict) -> bool);
+
 /// How an input can end, by its first byte: each with its verdict.
-fn endings(guest: &str) -> [(&'static [u8], fn(&Verdict) -> bool); 4] {
+fn endings(guest: &str) -> [Ending; 4] {
     let no_memory: &[u8] = if guest == "leaks" { b"m" } else { b"o" };
     let is_crash = |verdict: &Verdict| verdict.crash().is_some();
     [
@@ -59,8 +64,9 @@ fn endings(guest: &str) -> [(&'static [u8], fn(&Verdict) -> bool); 4] {
 #[test]
 fn the_input_after_a_crash_a_hang_or_the_end_of_memory_is_the_first() {
     for guest in GUESTS {
-        let mut harness = fuzzing(guest).timeout(SOON).build().expect("a harness");
+        let mut harness = harness(guest);
         for (input, is_right) in endings(guest) {
+            harness.set_timeout(if input == b"h" { SOON } else { PATIENCE });
             for _ in 0..2 {
                 let found = verdict(&mut harness, input);
                 let stderr = found.crash().map_or("", |crash| crash.stderr());

@@ -111,3 +111,29 @@ fn a_plain_program_that_is_done_is_no_place_to_go_on_from() {
         assert_eq!(harness.stdout(), b"ok: 1 numbers, 0 names, sum 12\n");
     }
 }
+
+#[test]
+fn inputs_go_where_the_target_waits_for_them_in_the_state_that_they_begin_in() {
+    let program = ampoule_tests::target("buffers", "bare");
+    let mut harness = ampoule::fuzz::Harness::builder(&program).timeout(PATIENCE).build().expect("a harness");
+    let inputs = [b"x", b"a", b"x", b"a", b"x", b"x", b"x", b"a"];
+    let mut states = vec![harness.checkpoint()];
+    for turn in 1..4 {
+        assert_eq!(harness.advance(b"x").expect("a verdict"), Verdict::Ok);
+        states.push(harness.checkpoint());
+        assert_eq!(harness.max_input(), 4096 * (turn % 2 + 1));
+    }
+    for (turn, state) in states.iter().enumerate() {
+        harness.go_to(state).expect("its own");
+        let long = vec![b'x'; 4096 * (turn % 2 + 1)];
+        assert_eq!(verdict(&mut harness, &long), Verdict::Ok);
+        assert!(matches!(harness.run(&[&long[..], b"x"].concat()), Err(FuzzError::TooLong { .. })));
+        for _ in 0..3 {
+            for (input, (found, _)) in inputs.iter().zip(batch(&mut harness, &inputs)) {
+                assert_eq!(found.crash().is_some(), **input == *b"a", "{turn}: {found}");
+            }
+        }
+        batch(&mut harness, &[b"x"; 10]);
+        assert_eq!(harness.last_stats().exit_count(), 1);
+    }
+}

@@ -166,6 +166,14 @@ impl Fuzzed {
     /// From now on they begin there. The guest has to be [reset](Self::reset) before the next.
     pub(crate) fn set_start(&mut self, start: &Arc<Saved>) {
         self.start = Arc::clone(start);
+        self.find_buffer();
+    }
+
+    /// A guest may wait for each input with another buffer.
+    fn find_buffer(&mut self) {
+        if let (Way::Called { buffer, .. }, Some(present)) = (&mut self.way, self.start.channel.buffer) {
+            *buffer = present;
+        }
     }
 
     /// What the target told.
@@ -192,6 +200,8 @@ impl Fuzzed {
     /// Runs the guest on an input, from where it is.
     pub(crate) fn run(&mut self, input: &[u8], call: &Call) -> Result<Came, HostError> {
         let mut watch = Watch::begin(budget(&self.core, call))?;
+        // The boot may have printed something, or a batch of which nothing was told.
+        drop(self.take_output());
         if let Some(target) = self.core.target.as_deref_mut() {
             target.finding = None;
         }
@@ -254,6 +264,7 @@ impl Fuzzed {
     /// From now on inputs begin where the guest is, which waits for one.
     pub(crate) fn advance(&mut self) -> Result<(), HostError> {
         self.start = save(&mut self.core)?;
+        self.find_buffer();
         Ok(())
     }
 

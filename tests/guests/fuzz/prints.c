@@ -2,6 +2,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    fputs("ready\n", stderr);
+    puts("ready");
+    fflush(stdout);
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fwrite(data, 1, size, stdout);
     /* What stays in the buffer must not come out with another input. */
