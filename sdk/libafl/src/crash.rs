@@ -9,28 +9,30 @@ use libafl::observers::{Observer, ObserverWithHashField};
 use libafl_bolts::Named;
 use serde::{Deserialize, Serialize};
 
-/// A crash as LibAFL keeps it: in its [observer](CrashObserver), and as metadata of the testcase.
+/// A crash as LibAFL keeps it: metadata of its testcase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrashReport {
-    /// What it has in common with every other crash of the same bug: [`crash_key`].
+    /// What it has in common with every other crash of the same bug: [`Crash::key`].
     pub key: String,
     /// The report for people.
     pub text: String,
 }
 
-/// Keeps the report of the last run's crash. Put it among the observers of an [`AmpouleExecutor`](crate::AmpouleExecutor), which fills it.
+/// Keeps the last run's crash. Put it among the observers of an [`AmpouleExecutor`](crate::AmpouleExecutor), which fills it.
 ///
-/// Its hash is the crash's [key](crash_key), so that LibAFL's [`NewHashFeedback`](libafl::feedbacks::NewHashFeedback) works with it as with a
+/// Its hash is the crash's [key](Crash::key), so that LibAFL's [`NewHashFeedback`](libafl::feedbacks::NewHashFeedback) works with it as with a
 /// `BacktraceObserver`; [`NewCrashFeedback`](crate::NewCrashFeedback) keeps the report as well.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CrashObserver {
     name: Cow<'static, str>,
-    last: Option<CrashReport>,
+    /// Other clients have no use for it: a solution is its finder's.
+    #[serde(skip)]
+    last: Option<Crash>,
 }
 
 impl CrashObserver {
     /// The name of every one: an executor has one at most.
-    pub(crate) const NAME: Cow<'static, str> = Cow::Borrowed("crash");
+    const NAME: Cow<'static, str> = Cow::Borrowed("crash");
 
     /// An observer without a crash.
     #[must_use]
@@ -40,12 +42,12 @@ impl CrashObserver {
 
     /// The crash of the last run, if it was one.
     #[must_use]
-    pub fn last(&self) -> Option<&CrashReport> {
+    pub fn last(&self) -> Option<&Crash> {
         self.last.as_ref()
     }
 
-    pub(crate) fn set(&mut self, crash: Option<&Crash>) {
-        self.last = crash.map(CrashReport::of);
+    pub(crate) fn set(&mut self, crash: &Crash) {
+        self.last = Some(crash.clone());
     }
 }
 
@@ -70,9 +72,9 @@ impl<I, S> Observer<I, S> for CrashObserver {
 
 impl ObserverWithHashField for CrashObserver {
     fn hash(&self) -> Option<u64> {
-        self.last.as_ref().map(|report| {
+        self.last.as_ref().map(|crash| {
             let mut hasher = DefaultHasher::new();
-            report.key.hash(&mut hasher);
+            crash.key().hash(&mut hasher);
             hasher.finish()
         })
     }
@@ -85,17 +87,11 @@ impl CrashReport {
         let mut text = format!("{crash}\n");
         let stderr = crash.stderr().trim();
         if !stderr.is_empty() {
-            text.push_str("\nit wrote to stderr:\n");
+            text.push_str("it wrote to stderr\n");
             // The target chose what is in it, and a report is read in terminals.
             text.extend(stderr.chars().filter(|&it| it == '\n' || it == '\t' || !it.is_control()));
             text.push('\n');
         }
-        Self { key: crash_key(crash), text }
+        Self { key: crash.key(), text }
     }
-}
-
-/// What a crash has in common with every other crash of the same bug, in a line: how the target ended, what its own checks found, and where it was.
-#[must_use]
-pub fn crash_key(crash: &Crash) -> String {
-    crash.key()
 }

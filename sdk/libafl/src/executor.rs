@@ -1,12 +1,14 @@
 //! The executor: a harness and the observers that it fills.
 
 use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 use ampoule::fuzz::{FuzzError, Harness, Verdict};
 use libafl::Error;
 use libafl::executors::{Executor, ExitKind, HasObservers, HasTimeout, SetTimeout};
 use libafl::inputs::ToTargetBytesConverter;
+use libafl::observers::ObserversTuple;
 use libafl::state::HasExecutions;
 use libafl_bolts::Named;
 use libafl_bolts::tuples::{Handle, Handled as _, MatchName, MatchNameRef as _, RefIndexable};
@@ -69,15 +71,47 @@ where
             Err(FuzzError::TooLong { .. }) => return Ok(ExitKind::Ok),
             Err(error) => return Err(failure(&error)),
         };
-        fill(&mut self.observers, &self.counters, self.harness.counters());
-        if let (Some(crash), Some(observer)) = (verdict.crash(), self.observers.get_mut(&self.crash)) {
-            observer.set(Some(crash));
-        }
+        fill(&mut self.observers, &self.counters, &self.crash, self.harness.counters(), &verdict);
         if let Request::Wanted = self.log.take() {
             let comparisons = self.harness.comparisons().map_err(|error| failure(&error))?;
             self.log.set(Request::Read(comparisons.entries));
         }
         exit_kind(&verdict)
+    }
+
+    /// Runs the target on inputs and their bytes in one [batch](Harness::run_batch), and tells `each` what the observers saw of each.
+    ///
+    /// # Errors
+    /// As a run's, and the first of `each`, which is not called again then.
+    pub(crate) fn run_batch<I, S, B>(
+        &mut self,
+        state: &mut S,
+        inputs: &[(&I, B)],
+        mut each: impl FnMut(&mut S, &I, &OT, &ExitKind) -> Result<(), Error>,
+    ) -> Result<(), Error>
+    where
+        B: Deref<Target = [u8]>,
+        OT: ObserversTuple<I, S>,
+        S: HasExecutions,
+    {
+        let Self { harness, counters, crash, observers, .. } = self;
+        let mut evaluate = |index: usize, verdict: &Verdict, counted: &[u8]| {
+            let Some((input, _)) = inputs.get(index) else { return Ok(()) };
+            *state.executions_mut() += 1;
+            observers.pre_exec_all(state, input)?;
+            fill(observers, counters, crash, counted, verdict);
+            let exit_kind = exit_kind(verdict)?;
+            observers.post_exec_all(state, input, &exit_kind)?;
+            each(state, input, observers, &exit_kind)
+        };
+        let bytes: Vec<&[u8]> = inputs.iter().map(|(_, bytes)| &**bytes).collect();
+        let mut evaluated = Ok(());
+        let ran = harness.run_batch(&bytes, |index, verdict, counted| {
+            if evaluated.is_ok() {
+                evaluated = evaluate(index, verdict, counted);
+            }
+        });
+        evaluated.and(ran.map_err(|error| failure(&error)))
     }
 }
 
@@ -141,12 +175,21 @@ impl<C, OT: fmt::Debug> fmt::Debug for AmpouleExecutor<C, OT> {
     }
 }
 
-/// Copies the counters into their observer.
-fn fill<C: CounterMap, OT: MatchName>(observers: &mut OT, handle: &Handle<C>, counters: &[u8]) {
-    if let Some(map) = observers.get_mut(handle) {
+/// Gives the observers what a run left.
+fn fill<C: CounterMap, OT: MatchName>(
+    observers: &mut OT,
+    map: &Handle<C>,
+    crash: &Handle<CrashObserver>,
+    counters: &[u8],
+    verdict: &Verdict,
+) {
+    if let Some(map) = observers.get_mut(map) {
         for (entry, counter) in map.counters_mut().iter_mut().zip(counters) {
             *entry = *counter;
         }
+    }
+    if let (Some(found), Some(observer)) = (verdict.crash(), observers.get_mut(crash)) {
+        observer.set(found);
     }
 }
 

@@ -13,7 +13,7 @@ use libafl_bolts::tuples::{Handle, Handled, MatchName, MatchNameRef};
 
 use crate::crash::{CrashObserver, CrashReport};
 
-/// Says of a crash that it is a solution if none with its [key](crate::crash_key) was before, and gives the testcase its [`CrashReport`] as metadata.
+/// Says of a crash that it is a solution if none with its [key](ampoule::fuzz::Crash::key) was before, and gives the testcase its [`CrashReport`] as metadata.
 ///
 /// What it lets pass by is left to the feedback for the corpus: put `feedback_and_fast!(feedback_not!(CrashFeedback::new()), …)` there, or inputs that
 /// crash are mutated on.
@@ -84,13 +84,14 @@ where
         observers: &OT,
         testcase: &mut Testcase<I>,
     ) -> Result<(), Error> {
-        let Some(report) = observers.get(&self.observer).and_then(CrashObserver::last) else { return Ok(()) };
+        let Some(crash) = observers.get(&self.observer).and_then(CrashObserver::last) else { return Ok(()) };
+        let report = CrashReport::of(crash);
         if let (Some(directory), Some(input)) = (&self.reports, testcase.input()) {
             let name = testcase.filename().clone().unwrap_or_else(|| input.generate_name(None));
             std::fs::create_dir_all(directory)?;
             std::fs::write(directory.join(format!("{name}.report.txt")), &report.text)?;
         }
-        testcase.add_metadata(CrashReport::clone(report));
+        testcase.add_metadata(report);
         Ok(())
     }
 }

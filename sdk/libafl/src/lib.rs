@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+mod batch;
 mod comparisons;
 mod counters;
 mod crash;
@@ -8,8 +9,9 @@ mod executor;
 mod feedback;
 mod metadata;
 
+pub use batch::{BatchedStage, HasAmpouleExecutor};
 pub use comparisons::ComparisonsObserver;
 pub use counters::{CounterMap, EdgesObserver, edges_observer};
-pub use crash::{CrashObserver, CrashReport, crash_key};
+pub use crash::{CrashObserver, CrashReport};
 pub use executor::AmpouleExecutor;
 pub use feedback::NewCrashFeedback;

@@ -3,14 +3,17 @@
 #![allow(missing_docs, reason = "a test has no readers of its interface")]
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "all of this is tests")]
 
+#[allow(dead_code, reason = "each of the tests uses a part")]
 mod support;
 
 use std::path::Path;
 use std::time::Duration;
 
 use ampoule::fuzz::Harness;
-use ampoule::{CancelToken, Limits};
-use ampoule_libafl::{AmpouleExecutor, CrashObserver, CrashReport, EdgesObserver, NewCrashFeedback, edges_observer};
+use ampoule::{CancelToken, Limits, Program};
+use ampoule_libafl::{
+    AmpouleExecutor, BatchedStage, CrashObserver, CrashReport, EdgesObserver, NewCrashFeedback, edges_observer,
+};
 use libafl::prelude::*;
 use libafl_bolts::HasLen as _;
 use libafl_bolts::rands::StdRand;
@@ -64,7 +67,7 @@ impl Alone {
     }
 
     fn report(&self) -> Option<CrashReport> {
-        self.executor.observers().get(&self.crash).expect("the crashes").last().cloned()
+        self.executor.observers().get(&self.crash).expect("the crashes").last().map(CrashReport::of)
     }
 }
 
@@ -150,9 +153,7 @@ fn a_map_of_another_length_or_of_another_executor_is_refused() {
 
 #[test]
 fn a_target_without_counters_has_a_map_without_entries() {
-    let image =
-        ampoule_tests::variants_of("verdicts").find(|guest| guest.variant == "plain").expect("a variant").image();
-    let program = ampoule::Program::from_bytes(image).expect("a static program");
+    let program = Program::from_bytes(support::plain_image("verdicts")).expect("a static program");
     let mut alone = Alone::new(Harness::builder(&program).build().expect("a harness"));
     assert_eq!(alone.kind(b"a"), ExitKind::Crash);
     assert!(alone.counters().is_empty());
@@ -205,7 +206,7 @@ struct Campaign {
     solutions: Vec<(Vec<u8>, CrashReport)>,
 }
 
-/// Fuzzes the parser from one input, with its first word as the dictionary, until `is_done` or for so many executions.
+/// Fuzzes the parser from one input, with a dictionary of its first word and one of its chunks, until `is_done` or for so many executions.
 fn fuzz_parser(seed: u64, first: &[u8], most: u64, reports: &Path, is_done: impl Fn(&State) -> bool) -> Campaign {
     let harness = harness("parser");
     let edges = HitcountsMapObserver::new(edges_observer(&harness)).track_indices();
@@ -217,7 +218,7 @@ fn fuzz_parser(seed: u64, first: &[u8], most: u64, reports: &Path, is_done: impl
     let mut state = state.expect("a state");
     state.set_max_size(64);
     let mut dictionary = Tokens::new();
-    dictionary.add_token(&b"AMPL".to_vec());
+    dictionary.add_tokens([b"AMPL\x01".to_vec(), b"s\x04".to_vec()]);
     state.add_metadata(dictionary);
     let scheduler = IndexesLenTimeMinimizerScheduler::new(&edges, QueueScheduler::new());
     let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
@@ -227,8 +228,11 @@ fn fuzz_parser(seed: u64, first: &[u8], most: u64, reports: &Path, is_done: impl
     let mut executor = ShadowExecutor::new(executor, tuple_list!(comparisons));
     let mut stages = tuple_list!(
         ShadowTracingStage::new(),
-        StdMutationalStage::new(HavocScheduledMutator::new(tuple_list!(I2SRandReplace::new()))),
-        StdMutationalStage::new(HavocScheduledMutator::new(havoc_mutations().merge(tokens_mutations()))),
+        StdMutationalStage::new(SingleChoiceScheduledMutator::new(tuple_list!(I2SRandReplace::new()))),
+        StdMutationalStage::new(HavocScheduledMutator::with_max_stack_pow(
+            havoc_mutations().merge(tokens_mutations()),
+            4
+        )),
     );
     fuzzer.add_input(&mut state, &mut executor, &mut manager, BytesInput::from(first)).expect("the first input");
     while !is_done(&state) && *state.executions() < most {
@@ -253,12 +257,16 @@ fn has_solution(state: &State) -> bool {
 #[test]
 fn a_planted_bug_is_found_from_eight_zeros_and_reported() {
     let directory = tempfile::tempdir().expect("a directory");
-    let campaign = fuzz_parser(7, &[0; 8], 100_000, directory.path(), has_solution);
+    let campaign = fuzz_parser(6, &[0; 8], 30_000, directory.path(), has_solution);
     println!("{} executions, {} testcases", campaign.executions, campaign.corpus.len());
     let (input, report) = campaign.solutions.first().expect("the bug");
     assert!(input.windows(4).any(|bytes| bytes == b"FUZZ"), "{input:?}");
-    assert!(report.key.starts_with("SIGABRT"), "{}", report.key);
-    assert!(report.text.starts_with("crash: "), "{}", report.text);
+    assert!(
+        report.key.starts_with("SIGABRT in parse_") && report.key.contains(" < LLVMFuzzerTestOneInput"),
+        "{}",
+        report.key
+    );
+    assert!(report.text.starts_with("crash: ") && report.text.contains("backtrace"), "{}", report.text);
     let name = format!("{}.report.txt", BytesInput::new(input.clone()).generate_name(None));
     assert_eq!(std::fs::read_to_string(directory.path().join(name)).expect("the report"), report.text);
 }
@@ -338,4 +346,63 @@ fn crashes_of_one_place_are_one_solution_and_of_others_more() {
         keys[0].starts_with("SIGABRT") && keys[1].starts_with("SIGFPE") && keys[2].starts_with("SIGSEGV"),
         "{keys:?}"
     );
+}
+
+#[test]
+fn a_batch_of_mutants_is_evaluated_as_single_ones_are() {
+    let harness = builder("parser").build().expect("a harness");
+    let edges = HitcountsMapObserver::new(edges_observer(&harness)).track_indices();
+    let handle = edges.handle();
+    let crash = CrashObserver::new();
+    let mut feedback = feedback_and_fast!(feedback_not!(CrashFeedback::new()), MaxMapFeedback::new(&edges));
+    let mut objective = NewCrashFeedback::new(&crash);
+    let corpora = (InMemoryCorpus::new(), InMemoryCorpus::new());
+    let state = State::new(StdRand::with_seed(5), corpora.0, corpora.1, &mut feedback, &mut objective);
+    let mut state = state.expect("a state");
+    let mut fuzzer = StdFuzzer::new(QueueScheduler::new(), feedback, objective);
+    let mut manager = NopEventManager::new();
+    let observers = tuple_list!(edges, crash);
+    let executor = AmpouleExecutor::new(harness, handle.clone(), observers).expect("an executor");
+    let mut executor = ShadowExecutor::new(executor, tuple_list!());
+    // One mutation away from the bug: some mutants crash, most do not.
+    let first = BytesInput::from(&b"AMPL\x01s\x04FUZY"[..]);
+    fuzzer.add_input(&mut state, &mut executor, &mut manager, first).expect("the first input");
+    let mut stages = tuple_list!(BatchedStage::new(HavocScheduledMutator::new(havoc_mutations())));
+    while state.solutions().count() == 0 && *state.executions() < 100_000 {
+        fuzzer.fuzz_one(&mut stages, &mut executor, &mut state, &mut manager).expect("the host is well");
+    }
+    assert_eq!(state.solutions().count(), 1, "after {} executions", state.executions());
+    println!("{} executions, {} testcases", state.executions(), state.corpus().count());
+    // What a testcase was kept for is what it does alone.
+    let mut beside = support::harness("parser");
+    for id in state.corpus().ids() {
+        let testcase = state.corpus().get(id).expect("a testcase").borrow();
+        beside.run(&bytes(&testcase)).expect("the host is well");
+        let taken = beside.counters().iter().enumerate().filter(|(_, count)| **count > 0);
+        let indexes = testcase.metadata::<MapIndexesMetadata>().expect("indices");
+        assert_eq!(indexes.list, taken.map(|(index, _)| index).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_host_that_ends_a_batch_ends_the_stage() {
+    let token = CancelToken::new();
+    let harness = builder("parser").cancel(&token).build().expect("a harness");
+    let edges = edges_observer(&harness);
+    let mut nothing = ConstFeedback::new(false);
+    let corpora = (InMemoryCorpus::new(), InMemoryCorpus::new());
+    let state = State::new(StdRand::with_seed(0), corpora.0, corpora.1, &mut nothing, &mut ConstFeedback::new(false));
+    let mut state = state.expect("a state");
+    let mut fuzzer = StdFuzzer::new(QueueScheduler::new(), nothing, ConstFeedback::new(false));
+    let mut manager = NopEventManager::new();
+    let mut executor = AmpouleExecutor::new(harness, edges.handle(), tuple_list!(edges)).expect("an executor");
+    fuzzer.add_input(&mut state, &mut executor, &mut manager, BytesInput::new(vec![1])).expect("the first input");
+    let mut stages = tuple_list!(BatchedStage::new(HavocScheduledMutator::new(havoc_mutations())));
+    fuzzer.fuzz_one(&mut stages, &mut executor, &mut state, &mut manager).expect("the host is well");
+    let executions = *state.executions();
+    assert!(executions > 1);
+    token.cancel();
+    let ended = fuzzer.fuzz_one(&mut stages, &mut executor, &mut state, &mut manager);
+    assert!(matches!(ended, Err(Error::ShuttingDown)), "{ended:?}");
+    assert_eq!(*state.executions(), executions);
 }
