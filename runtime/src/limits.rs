@@ -196,6 +196,11 @@ impl Call {
         self
     }
 
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn set_token(&mut self, token: Option<&CancelToken>) {
+        self.cancel = token.cloned();
+    }
+
     pub(crate) fn times(&self) -> (Duration, Duration) {
         (self.wall, self.cpu)
     }

@@ -39,6 +39,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
 static struct input_buffer input;
 
+/* Stack that inputs will need: memory that is touched for the first time costs an exit, and each input would touch it for the first time. */
+#ifndef AMPOULE_FUZZ_STACK_BYTES
+#define AMPOULE_FUZZ_STACK_BYTES (256 << 10)
+#endif
+
+OWN __attribute__((noinline)) void touch_stack(void) {
+    volatile unsigned char room[AMPOULE_FUZZ_STACK_BYTES];
+    size_t i;
+    for (i = 0; i < sizeof room; i += PAGE_BYTES) room[i] = 0;
+}
+
 /* ---- under a harness ------------------------------------------------------------------------------------------------------------ */
 
 OWN struct answer next(uint64_t outcome) {
@@ -76,6 +87,7 @@ OWN int attach(void) {
 
 PUBLIC void ampoule_fuzz_start(void) {
     open_comparisons();
+    touch_stack();
     prepare_memory(NULL);
     zero_counters();
     fuzz(AMPOULE_FUZZ_START, 0, 0, 0);
@@ -152,6 +164,7 @@ WEAK int main(int argc, char **argv) {
         return 1;
     }
     open_comparisons();
+    touch_stack();
     prepare_memory(&input);
     return attach() ? serve() : run_files(argc, argv);
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ampoule_kernel::fuzz::finding;
 
+use super::verdict::printable;
 use crate::sandbox::fuzz_target::word;
 
 /// An error that the target's own checks found: an access that its compiler had checked, a wrong `free`.
@@ -78,7 +79,7 @@ impl Finding {
             allocated: frames(finding::ALLOCATED),
             freed: frames(finding::FREED),
             // It is printed, and the target chose it.
-            text: text.chars().filter(|character| !character.is_control()).collect(),
+            text: printable(&text),
         }
     }
 

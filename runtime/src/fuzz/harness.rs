@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ampoule_kernel::fuzz::comparisons;
 
+use super::batch::Batches;
 use super::builder::HarnessBuilder;
 use super::coverage::{self, Comparisons, Edge};
 use super::error::FuzzError;
@@ -14,16 +15,11 @@ use super::verdict::{Circumstances, Verdict};
 use crate::end::End;
 use crate::limits::Call;
 use crate::program::{Program, Symbol};
-use crate::sandbox::fuzzed::batch::Known;
 use crate::sandbox::fuzzed::{Came, Fuzzed, Way};
 use crate::sandbox::saved::Saved;
 use crate::stats::Stats;
+use crate::vm::cancel::CancelToken;
 use crate::vm::clock;
-
-/// Inputs that are run singly after batches in a row that were not exact: twice as many each time, up to 2 to the power of this.
-const MAX_PAUSE: u32 = 12;
-/// Inputs that are run singly first, to see which pages they write.
-const LESSONS: u32 = 4;
 
 /// A target in a machine of its own, run on one input after the other from the same state.
 ///
@@ -39,24 +35,17 @@ const LESSONS: u32 = 4;
 ///
 /// It belongs to one thread at a time; for more cores build more of them.
 pub struct Harness {
-    guest: Fuzzed,
-    call: Call,
+    pub(super) guest: Fuzzed,
+    pub(super) call: Call,
     edges: Arc<[Edge]>,
-    counters: Vec<u8>,
+    pub(super) counters: Vec<u8>,
     comparisons: Vec<u8>,
-    wants_comparisons: bool,
+    pub(super) wants_comparisons: bool,
     output: [Vec<u8>; 2],
     last: RunStats,
     /// The guest is not where inputs begin: the host failed.
-    is_stale: bool,
-    known: Known,
-    /// Resets that were learned from since inputs began there.
-    lessons: u32,
-    uses_batches: bool,
-    /// Batches in a row that were not exact.
-    failed_batches: u32,
-    /// Inputs that are run singly before the next batch is tried.
-    pause: u32,
+    pub(super) is_stale: bool,
+    pub(super) batches: Batches,
 }
 
 /// What an input cost.
@@ -105,11 +94,7 @@ impl Harness {
             output: [Vec::new(), Vec::new()],
             last: RunStats::default(),
             is_stale: true,
-            known: Known::default(),
-            lessons: 0,
-            uses_batches: false,
-            failed_batches: 0,
-            pause: 0,
+            batches: Batches::default(),
         })
     }
 
@@ -122,84 +107,6 @@ impl Harness {
         let verdict = self.verdict(came)?;
         self.reset()?;
         verdict.ok_or(FuzzError::Cancelled)
-    }
-
-    /// Runs the target on many inputs; `each` is told the verdict on each by its index, with its counters.
-    ///
-    /// Between most of them only what inputs are known to write is put back, by code in the guest, so that many take one entry: for targets that are wrong
-    /// rather than malicious. After each batch the dirty log, the host's own writes and the exits say whether anything else happened; if so, what came
-    /// of it is forgotten, and its inputs are run singly. Only the counters are kept for inputs in a batch: no comparisons and no output. Targets that are
-    /// not called are run singly.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run), for the first input that has one; those before it were told.
-    pub fn run_batch<I: AsRef<[u8]>>(
-        &mut self,
-        inputs: &[I],
-        mut each: impl FnMut(usize, &Verdict, &[u8]),
-    ) -> Result<(), FuzzError> {
-        let inputs: Vec<&[u8]> = inputs.iter().map(AsRef::as_ref).collect();
-        if let Some(input) = inputs.iter().find(|input| input.len() > self.guest.max_input()) {
-            return Err(FuzzError::TooLong { bytes: input.len(), max: self.guest.max_input() });
-        }
-        self.uses_batches = true;
-        let mut next = 0;
-        while let Some(rest) = inputs.get(next..).filter(|rest| !rest.is_empty()) {
-            let accepted = if self.is_taught() { self.batch(next, rest, &mut each)? } else { 0 };
-            next += accepted;
-            // The first of those that are left: it was where the batch ended, or there was no batch.
-            let Some(input) = inputs.get(next).filter(|_| accepted < rest.len()) else { continue };
-            let verdict = self.run(input)?;
-            each(next, &verdict, &self.counters);
-            next += 1;
-        }
-        Ok(())
-    }
-
-    /// Runs a batch; how many of its inputs are done, and were told.
-    fn batch(
-        &mut self,
-        first: usize,
-        inputs: &[&[u8]],
-        each: &mut impl FnMut(usize, &Verdict, &[u8]),
-    ) -> Result<usize, FuzzError> {
-        self.refresh()?;
-        self.is_stale = true;
-        self.guest.want_comparisons(false)?;
-        let batch = self.guest.run_batch(inputs, &self.call, &mut self.known)?;
-        self.guest.want_comparisons(self.wants_comparisons)?;
-        self.is_stale = false;
-        let Some(batch) = batch else {
-            self.pause = 1 << MAX_PAUSE;
-            return Ok(0);
-        };
-        if matches!(batch.came, Came::Ended(End::Cancelled)) {
-            return Err(FuzzError::Cancelled);
-        }
-        self.known.learn(&self.guest);
-        if !batch.is_exact {
-            self.pause = 1 << self.failed_batches.min(MAX_PAUSE);
-            self.failed_batches = self.failed_batches.saturating_add(1);
-            return Ok(0);
-        }
-        self.failed_batches = 0;
-        for index in 0..batch.done {
-            self.guest.read_batch_counters(index, &mut self.counters)?;
-            each(first + index, &Verdict::Ok, &self.counters);
-        }
-        Ok(batch.done)
-    }
-
-    /// True if a batch may be tried.
-    fn is_taught(&mut self) -> bool {
-        if !self.known.is_of(&self.guest) {
-            self.lessons = 0;
-        }
-        if self.pause > 0 {
-            self.pause -= 1;
-            return false;
-        }
-        self.lessons >= LESSONS
     }
 
     /// Runs the target on an input, and begins every later one in the state that it leaves: the root of a subtree of inputs with a common beginning. Only
@@ -337,6 +244,11 @@ impl Harness {
         self.call = self.call.clone().wall(time).cpu(time);
     }
 
+    /// Lets another token end runs, or none: one that was cancelled ends every run from then on.
+    pub fn set_cancel(&mut self, token: Option<&CancelToken>) {
+        self.call.set_token(token);
+    }
+
     /// The wall time that an input may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
@@ -359,7 +271,8 @@ impl Harness {
     }
 
     fn verdict(&mut self, came: Came) -> Result<Option<Verdict>, FuzzError> {
-        if matches!(came, Came::Done) {
+        let is_called = matches!(self.guest.way(), Way::Called { .. });
+        if matches!(came, Came::Done) || (!is_called && matches!(came, Came::Ended(End::Exited(_)))) {
             return Ok(Some(Verdict::Ok));
         }
         let finding = self.guest.target().and_then(|target| target.finding.take());
@@ -369,7 +282,7 @@ impl Harness {
         };
         let circumstances = Circumstances {
             program: self.guest.program(),
-            is_called: matches!(self.guest.way(), Way::Called { .. }),
+            is_called,
             was_short_of_memory: self.guest.was_short_of_memory(),
             site: self.guest.site(fault),
             finding: finding.map(|(record, text)| Finding::parse(record.as_slice(), text)),
@@ -385,19 +298,12 @@ impl Harness {
         self.guest.reset()?;
         self.is_stale = false;
         self.last.reset = Duration::from_nanos(clock::monotonic().saturating_sub(began));
-        if !self.known.is_of(&self.guest) {
-            self.lessons = 0;
-        }
-        // What is missed is found by the first batch that it spoils.
-        if self.lessons < LESSONS || self.uses_batches {
-            self.known.learn(&self.guest);
-            self.lessons = self.lessons.saturating_add(1);
-        }
+        self.batches.learn(&self.guest);
         Ok(())
     }
 
     /// Puts the guest back, if it is not where inputs begin.
-    fn refresh(&mut self) -> Result<(), FuzzError> {
+    pub(super) fn refresh(&mut self) -> Result<(), FuzzError> {
         if self.is_stale {
             self.guest.reset()?;
             self.is_stale = false;

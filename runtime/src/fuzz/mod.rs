@@ -39,6 +39,7 @@
 //! [deterministic](crate::Sources::Deterministic) unless said otherwise. *Windows*, which a target asks for by a name, are left as they are:
 //! [`Harness::read_window`].
 
+mod batch;
 mod builder;
 mod coverage;
 mod error;

@@ -79,7 +79,9 @@ impl Verdict {
                 return Some(Self::OutOfMemory);
             }
             Came::Ended(end) => CrashCause::End(end),
-            Came::Panicked { message, location } => CrashCause::Panicked { message, location },
+            Came::Panicked { message, location } => {
+                CrashCause::Panicked { message: printable(&message), location: printable(&location) }
+            }
             Came::Broke(error) => CrashCause::Protocol(ProtocolError::to_string(&error)),
         };
         let Circumstances { program, site, finding, stderr, .. } = of;
@@ -100,6 +102,11 @@ impl Verdict {
             _ => None,
         }
     }
+}
+
+/// What a target said, without what a terminal would obey.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
 }
 
 impl PartialEq for Crash {
