@@ -4,6 +4,8 @@
  *     each input:  length and bytes into shared memory, the map cleared
  *     client ──► 4 bytes                   target ──► the child's number, its status
  */
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/shm.h>
 #include <unistd.h>
@@ -19,6 +21,9 @@
 #define OPTION_SHARED_CASES 0x01000000u
 
 static int control, status;
+static pid_t server;
+/* The last child; in persistent mode it stands still between two inputs. */
+static pid_t child;
 static unsigned char *map, *test_case;
 static size_t map_bytes = MAP_BYTES;
 
@@ -52,7 +57,10 @@ static void start(char *target) {
     char *arguments[] = {target, NULL};
     uint32_t options;
     if (pipe(to) != 0 || pipe(from) != 0) fail("pipe");
-    if (fork() == 0) {
+    server = fork();
+    if (server == 0) {
+        /* Whoever reads our figures must not wait for it. */
+        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
         dup2(to[0], CONTROL);
         dup2(from[1], STATUS);
         close(to[1]);
@@ -79,7 +87,7 @@ static void run(const struct input *input) {
     memcpy(test_case + 4, input->bytes, input->size);
     memset(map, 0, map_bytes);
     send_word(0);
-    receive();
+    child = (pid_t)receive();
     receive();
 }
 
@@ -94,5 +102,7 @@ int main(int argc, char **argv) {
     test_case = share("__AFL_SHM_FUZZ_ID", MAX_INPUT_BYTES + 4);
     start(argv[2]);
     measure(argv[1], run, inputs, count, 20, 20);
+    kill(server, SIGKILL);
+    kill(child, SIGKILL);
     return 0;
 }

@@ -30,7 +30,7 @@ use crate::vm::clock;
 /// let mut harness = Harness::builder(&Program::from_file("parser")?).build()?;
 /// let verdict = harness.run(b"{\"key\": [1, 2]}")?;
 /// println!("{verdict}, {:?}", harness.last());
-/// # Ok::<(), ampoule::fuzz::FuzzError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// It belongs to one thread at a time; for more cores build more of them.

@@ -18,7 +18,7 @@
 //!         verdict => println!("{verdict}"),
 //!     }
 //! }
-//! # Ok::<(), ampoule::fuzz::FuzzError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # What a target is
