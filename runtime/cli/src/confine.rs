@@ -4,7 +4,7 @@ use std::error::Error;
 
 use ampoule::confine::{ConfineError, Confinement};
 
-/// What both commands that run guests offer.
+/// What the commands that run guests offer.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Rights {
     /// Do not give up this process's own rights first (landlock and seccomp; see `ampoule doctor`)
@@ -15,12 +15,22 @@ pub(crate) struct Rights {
 impl Rights {
     /// Confines the process, and with it the one thread that it has. Everything that is opened from now on is in `confinement`.
     pub(crate) fn apply(self, confinement: &Confinement) -> Result<(), Box<dyn Error>> {
-        if self.no_confine {
-            return Ok(());
+        self.apply_to_process(confinement)?;
+        self.apply_to_this_thread()
+    }
+
+    /// Confines the process, and leaves its threads the system calls that they make.
+    pub(crate) fn apply_to_process(self, confinement: &Confinement) -> Result<(), Box<dyn Error>> {
+        if !self.no_confine {
+            // A kernel without landlock is told of by `ampoule doctor`.
+            let _ = confinement.apply_to_process().map_err(told)?;
         }
-        // A kernel without landlock is told of by `ampoule doctor`.
-        let _ = confinement.apply_to_process().map_err(told)?;
-        confinement.apply_to_this_thread().map_err(told)
+        Ok(())
+    }
+
+    /// Confines this thread, which runs guests.
+    pub(crate) fn apply_to_this_thread(self) -> Result<(), Box<dyn Error>> {
+        if self.no_confine { Ok(()) } else { Confinement::new().apply_to_this_thread().map_err(told) }
     }
 }
 

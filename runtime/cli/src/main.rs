@@ -3,6 +3,8 @@
 
 mod confine;
 mod doctor;
+#[cfg(feature = "fuzz")]
+mod fuzz;
 mod inspect;
 mod report;
 mod run;
@@ -39,6 +41,9 @@ enum Subcommands {
     Inspect(inspect::Arguments),
     /// Write a running program to a file, and tell what is in one
     Snapshot(snapshot::Arguments),
+    /// Fuzz a target, each input on a machine that is put back to the byte
+    #[cfg(feature = "fuzz")]
+    Fuzz(Box<fuzz::Arguments>),
     /// Tell whether this machine can run Ampoule, and how well
     Doctor(doctor::Arguments),
 }
@@ -48,6 +53,8 @@ fn main() -> ExitCode {
         Subcommands::Run(arguments) => run::run(arguments),
         Subcommands::Inspect(arguments) => inspect::run(&arguments),
         Subcommands::Snapshot(arguments) => snapshot::run(arguments),
+        #[cfg(feature = "fuzz")]
+        Subcommands::Fuzz(arguments) => fuzz::run(*arguments),
         Subcommands::Doctor(arguments) => doctor::run(&arguments),
     };
     ExitCode::from(code.unwrap_or_else(|error| {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::units::{human_size, human_time};
 
 /// Colour only for people.
-fn paint(code: &str, text: &str) -> String {
+pub(crate) fn paint(code: &str, text: &str) -> String {
     if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         format!("\x1b[{code}m{text}\x1b[0m")
     } else {
@@ -17,12 +17,18 @@ fn paint(code: &str, text: &str) -> String {
     }
 }
 
-const RED: &str = "1;31";
+pub(crate) const RED: &str = "1;31";
 const BOLD: &str = "1";
 
 /// Ampoule's own failure.
 pub(crate) fn failure(error: &dyn Error) {
     eprintln!("{} {error}", paint(RED, "ampoule:"));
+}
+
+/// Something that one should know, and that is no failure.
+#[cfg(feature = "fuzz")]
+pub(crate) fn note(text: &str) {
+    eprintln!("{} {text}", paint(BOLD, "ampoule:"));
 }
 
 /// How the program ended, unless that speaks for itself, and what to do about it; a crash with all that is known of it.
