@@ -1,4 +1,4 @@
-//! `fuzzer_stats` and `plot_data`, which AFL's tools read: afl-whatsup, afl-plot.
+//! `fuzzer_stats` and `plot_data`, as AFL writes them: afl-whatsup reads the first, and the second has the columns that afl-plot draws.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};

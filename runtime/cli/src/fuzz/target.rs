@@ -21,7 +21,7 @@ pub(super) struct TargetArguments {
     /// The target: a static Linux x86-64 ELF. It may stand behind `--`, too, as AFL has it
     #[arg(value_name = "TARGET")]
     program: Option<PathBuf>,
-    /// The target reads its input from the file of this name, and not from stdin [with @@ among its arguments: /input]
+    /// The target reads its input from the file of this name, and not from stdin (@@ among its arguments stands for /input, if nothing is said here)
     #[arg(long, value_name = "PATH", conflicts_with = "function")]
     file: Option<OsString>,
     /// The exported function that takes inputs, if the target is a plugin [default: LLVMFuzzerTestOneInput]
