@@ -19,14 +19,14 @@ REAL(char *, strncpy, char *, const char *, size_t);
 REAL(char *, strcat, char *, const char *);
 
 PUBLIC void *__wrap_memcpy(void *to, const void *from, size_t size) {
-    check_range(address(from), size, READ);
     check_range(address(to), size, WRITTEN);
+    check_range(address(from), size, READ);
     return __real_memcpy(to, from, size);
 }
 
 PUBLIC void *__wrap_memmove(void *to, const void *from, size_t size) {
-    check_range(address(from), size, READ);
     check_range(address(to), size, WRITTEN);
+    check_range(address(from), size, READ);
     return __real_memmove(to, from, size);
 }
 
@@ -71,14 +71,14 @@ PUBLIC char *__wrap_strcat(char *to, const char *from) {
 
 /* clang calls these by name where it was told to. */
 PUBLIC void *__asan_memcpy(void *to, const void *from, size_t size) {
-    check_range(address(from), size, READ);
     check_range(address(to), size, WRITTEN);
+    check_range(address(from), size, READ);
     return __builtin_memcpy(to, from, size);
 }
 
 PUBLIC void *__asan_memmove(void *to, const void *from, size_t size) {
-    check_range(address(from), size, READ);
     check_range(address(to), size, WRITTEN);
+    check_range(address(from), size, READ);
     return __builtin_memmove(to, from, size);
 }
 
