@@ -115,10 +115,26 @@ pub(super) fn is_checked(name: &str) -> bool {
         || name.starts_with("operator new")
         || name.starts_with("operator delete")
         || NAMES.contains(&name)
-        || is_machinery(name)
+        // The linker was told to put a checked memcpy in memcpy's place.
+        || is_machinery(name.strip_prefix("__wrap_").unwrap_or(name))
 }
 
 /// What runs before `main`.
 pub(super) fn is_start(name: &str) -> bool {
     name == "_start" || name == "_start_c" || name.starts_with("__libc_start") || name == "libc_start_main_stage2"
+}
+
+#[cfg(all(test, feature = "fuzz"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_the_linker_puts_in_anothers_place_is_checked_like_it() {
+        for name in ["memcpy", "__wrap_memcpy", "__wrap_strlen", "__asan_memcpy", "free"] {
+            assert!(is_checked(name), "{name}");
+        }
+        for name in ["__wrap_parse", "wrap_memcpy", "inflate"] {
+            assert!(!is_checked(name), "{name}");
+        }
+    }
 }
