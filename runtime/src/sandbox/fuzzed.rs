@@ -252,6 +252,11 @@ impl Fuzzed {
         })
     }
 
+    /// True if its wall time is over, and this thread had a processor for less than half of that: it was the host that was busy.
+    pub(crate) fn was_kept_waiting(&self, came: &Came) -> bool {
+        matches!(came, Came::Ended(End::Limit(Limit::Wall))) && self.used.cpu < self.used.wall / 2
+    }
+
     /// Puts the guest back to where inputs begin.
     pub(crate) fn reset(&mut self) -> Result<(), HostError> {
         self.core.restore(&self.start).map_err(|error| match error {
