@@ -127,6 +127,16 @@ fn a_batch_that_writes_what_no_input_wrote_before_is_run_again_and_then_known() 
 }
 
 #[test]
+fn a_batch_that_ends_with_its_machine_is_not_exact_for_what_came_before() {
+    let [mut alone, mut together] = [(); 2].map(|()| harness("busy"));
+    let inputs = [b"l\x01", b"l\x01", b"l\x01", b"i\x01", b"b\x01"].map(|input| input.to_vec());
+    let wanted = singly(&mut alone, &inputs);
+    assert!(wanted[2].0.is_ok() && wanted[3].0.crash().is_some(), "{wanted:?}");
+    teach(&mut together, &[b"b\x01"]);
+    assert_the_same(&inputs, &batch(&mut together, &inputs), &wanted, "a page that nobody knew");
+}
+
+#[test]
 fn inputs_that_make_system_calls_are_never_told_from_a_batch() {
     let mut harness = harness("busy");
     teach(&mut harness, &[b"b\x01", b"p\x01", b"f\x01", b"m\x01", b"t\x01"]);
