@@ -171,6 +171,23 @@ impl Fuzzed {
     }
 
     fn enter_batch(&mut self, count: usize, call: &Call, known: &Known) -> Result<Batch, HostError> {
+        let driven = self.drive_batch(count, call);
+        // Whatever came of it: with a plan, an input that is run singly would be followed by those of the batch.
+        self.memory.set_word(layout::WINDOWS_BYTES + plan::COUNT, 0)?;
+        let driven = driven?;
+        let was_alone = !matches!(driven, Ok(Driven::Yielded));
+        // A machine that is given up has the log of this batch, and the one that the guest is put into has not.
+        let has_log = self.core.machine.can_be_restored();
+        let came = self.came(driven)?;
+        let done = usize::try_from(self.memory.word(window::INDEX)?).unwrap_or(usize::MAX).min(count);
+        let is_over = matches!(came, Came::Done);
+        let is_whole = !is_over || done == count;
+        self.reset()?;
+        let is_exact = was_alone && is_whole && has_log && known.covers(self.core.machine.pages_written());
+        Ok(Batch { done, came, is_exact })
+    }
+
+    fn drive_batch(&mut self, count: usize, call: &Call) -> Result<Result<Driven, Halt>, HostError> {
         let mut watch = Watch::begin(budget(&self.core, call))?;
         if let Some(target) = self.core.target.as_deref_mut() {
             target.finding = None;
@@ -196,18 +213,7 @@ impl Fuzzed {
             driven = self.core.drive_alone(&mut (), &mut watch);
         }
         self.used = Used::of(&watch);
-        drop(watch);
-        self.memory.set_word(layout::WINDOWS_BYTES + plan::COUNT, 0)?;
-        let was_alone = !matches!(driven, Ok(Driven::Yielded));
-        // A machine that is given up has the log of this batch, and the one that the guest is put into has not.
-        let has_log = self.core.machine.can_be_restored();
-        let came = self.came(driven)?;
-        let done = usize::try_from(self.memory.word(window::INDEX)?).unwrap_or(usize::MAX).min(count);
-        let is_over = matches!(came, Came::Done);
-        let is_whole = !is_over || done == count;
-        self.reset()?;
-        let is_exact = was_alone && is_whole && has_log && known.covers(self.core.machine.pages_written());
-        Ok(Batch { done, came, is_exact })
+        Ok(driven)
     }
 
     /// The counters that an input of the last batch left.
