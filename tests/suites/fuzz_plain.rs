@@ -158,6 +158,18 @@ fn a_file_is_found_where_the_program_looks_for_it() {
 }
 
 #[test]
+fn a_program_may_look_at_its_file_before_it_opens_it() {
+    for (how, printed) in [("access", ["one", "", "another"]), ("statx", ["3 one", "0 ", "7 another"])] {
+        let built = plain("opens", "bare").arg("/").arg("/input").arg(how).file("/input").build();
+        let mut harness = built.unwrap_or_else(|error| panic!("{how}: {error}"));
+        for (input, printed) in ["one", "", "another"].into_iter().zip(printed) {
+            assert_eq!(verdict(&mut harness, input.as_bytes()), Verdict::Ok);
+            assert_eq!(String::from_utf8_lossy(harness.stdout()), printed, "{how}");
+        }
+    }
+}
+
+#[test]
 fn a_program_that_leaves_no_room_for_its_file_is_out_of_memory_and_no_failure_of_the_hosts() {
     let mut harness =
         plain("opens", "bare").arg("/").arg("/input").arg("fill").file("/input").build().expect("a harness");

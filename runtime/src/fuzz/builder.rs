@@ -80,8 +80,8 @@ impl HarnessBuilder {
         self
     }
 
-    /// The inputs are the file of this name, as the program names it, and not stdin. The program is put back to where it first opens it, or asks for its
-    /// size.
+    /// The inputs are the file of this name, as the program names it, and not stdin. The program is put back to where it first names it
+    /// in a system call: opens it, or asks whether it is there and how large it is.
     #[must_use]
     pub fn file(mut self, path: impl AsRef<OsStr>) -> Self {
         self.file = Some(path.as_ref().as_bytes().to_vec());

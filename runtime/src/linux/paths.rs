@@ -23,13 +23,14 @@ const SELF: &[u8] = b"/proc/self/exe";
 
 impl Kernel<'_> {
     pub(super) fn path(&mut self, address: u64) -> Result<Vec<u8>, Refusal> {
-        self.read_string(address, PATH_BYTES)
+        let path = self.read_string(address, PATH_BYTES)?;
+        #[cfg(feature = "fuzz")]
+        Awaited::named(&mut self.streams.awaited, &path)?;
+        Ok(path)
     }
 
     pub(super) fn sys_openat(&mut self, directory: u64, path: u64, flags: u64, mode: u64) -> Reply {
         let path = self.path(path)?;
-        #[cfg(feature = "fuzz")]
-        Awaited::named(&mut self.streams.awaited, &path)?;
         if let Some(named) = named_descriptor(&path) {
             return Ok(value(self.process.files.reopen(named, low(flags), low(mode))?));
         }
@@ -55,8 +56,6 @@ impl Kernel<'_> {
 
     pub(super) fn sys_newfstatat(&mut self, directory: u64, path: u64, to: u64, flags: u64) -> Reply {
         let path = self.path(path)?;
-        #[cfg(feature = "fuzz")]
-        Awaited::named(&mut self.streams.awaited, &path)?;
         self.show(&path);
         let stat = match named_descriptor(&path) {
             Some(named) if low(flags) & AT_SYMLINK_NOFOLLOW == 0 => self.process.files.stat(named).map_err(gone)?,

@@ -1,5 +1,6 @@
 /* guest: variants=bare
- * DIRECTORY FILE [HOW]: goes to the directory, and prints the file, in whose way it may have put something. */
+ * DIRECTORY FILE [HOW]: goes to the directory, and prints the file, in whose way it may have put something, or at which it looks before it opens it. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,13 @@ int main(int argc, char **argv) {
     if (argc > 3 && strcmp(argv[3], "directory") == 0) {
         /* The same by another name. */
         mkdir("//input", 0700);
+    }
+    if (argc > 3 && strcmp(argv[3], "access") == 0 && access(argv[2], R_OK) != 0) return 6;
+    if (argc > 3 && strcmp(argv[3], "statx") == 0) {
+        struct statx found;
+        if (statx(AT_FDCWD, argv[2], 0, STATX_SIZE, &found) != 0) return 7;
+        printf("%llu ", (unsigned long long)found.stx_size);
+        fflush(stdout);
     }
     file = open(argv[2], O_RDONLY);
     if (file < 0) return 3;
