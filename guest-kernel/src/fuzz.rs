@@ -25,7 +25,8 @@ pub const COUNTERS: u64 = 1;
 /// address of its block, and flags (1: a function's first).
 pub const PROGRAM_COUNTERS: u64 = 2;
 
-/// In a program that is not called: every input begins here. Returns 0, once for each.
+/// In a program that is not called: every input begins here, unless the program has asked for its input before. Returns 0, once for each. The next time
+/// ends the input.
 pub const START: u64 = 3;
 
 /// RSI, RDX: address and bytes of a name; R10: bytes. Returns the address of that much memory, zeros at first, which is left as it is

@@ -170,6 +170,18 @@ fn a_program_may_look_at_its_file_before_it_opens_it() {
 }
 
 #[test]
+fn a_program_that_asked_for_its_input_before_it_says_where_inputs_begin_goes_on() {
+    let mut harness =
+        plain("opens", "bare").arg("/").arg("/input").arg("start").file("/input").build().expect("a harness");
+    for input in [&b"one"[..], b"", b"another"] {
+        assert_eq!(verdict(&mut harness, input), Verdict::Ok);
+        assert_eq!(harness.stdout(), input);
+        let advanced = harness.advance(input).expect("no failure of the host's");
+        assert_eq!((advanced, harness.stdout()), (Verdict::Ok, input));
+    }
+}
+
+#[test]
 fn a_program_that_leaves_no_room_for_its_file_is_out_of_memory_and_no_failure_of_the_hosts() {
     let mut harness =
         plain("opens", "bare").arg("/").arg("/input").arg("fill").file("/input").build().expect("a harness");

@@ -36,11 +36,20 @@ pub(crate) struct FuzzTarget {
     pub(crate) finding: Option<(Box<[u8; fuzz::finding::BYTES]>, String)>,
     /// The first input has been or will be: nothing more is taken in.
     pub(crate) is_sealed: bool,
+    /// It asked for its input before it said where inputs begin: saying so has no effect any more.
+    pub(crate) has_asked: bool,
 }
 
 impl FuzzTarget {
     pub(crate) fn new() -> Self {
-        Self { counters: Vec::new(), tables: Vec::new(), windows: BTreeMap::new(), finding: None, is_sealed: false }
+        Self {
+            counters: Vec::new(),
+            tables: Vec::new(),
+            windows: BTreeMap::new(),
+            finding: None,
+            is_sealed: false,
+            has_asked: false,
+        }
     }
 
     /// Bytes of all counters together.
@@ -111,6 +120,7 @@ impl<T> Core<T> {
             fuzz::PROGRAM_COUNTERS if target.is_sealed => Ok(()),
             fuzz::PROGRAM_COUNTERS => target.add_table(range),
             fuzz::START if self.channel.table.is_some() => Err(Errno::INVAL),
+            fuzz::START if target.has_asked => Ok(()),
             fuzz::START => return Ok(Err(Driven::Answered(Answer::Ready))),
             fuzz::WINDOW => {
                 let name = self.window_name(range, watch)?;

@@ -140,6 +140,7 @@ impl Fuzzed {
         core.streams.awaited = None;
         if let Some(target) = core.target.as_deref_mut() {
             target.is_sealed = true;
+            target.has_asked = matches!(way, Way::Stdin | Way::File(_));
         }
         let start = save(&mut core).map_err(RunError::from)?;
         Ok(Self { core, way, start, memory, tail, used })

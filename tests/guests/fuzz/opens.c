@@ -1,6 +1,8 @@
 /* guest: variants=bare
  * DIRECTORY FILE [HOW]: goes to the directory, and prints the file, in whose way it may have put something, or at which it looks before it opens it. */
 #define _GNU_SOURCE
+#include "../../../sdk/c/ampoule_gate.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +34,8 @@ int main(int argc, char **argv) {
         fflush(stdout);
     }
     file = open(argv[2], O_RDONLY);
+    /* As a program does that is linked with fuzz.c, and has asked for its input before. */
+    if (argc > 3 && strcmp(argv[3], "start") == 0) call_by_syscall(AMPOULE_CALL_FUZZ, AMPOULE_FUZZ_START, 0, 0, 0, 0);
     if (file < 0) return 3;
     while ((count = read(file, bytes, sizeof bytes)) > 0)
         if (write(1, bytes, (size_t)count) != count) return 4;
