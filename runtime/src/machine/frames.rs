@@ -78,6 +78,11 @@ impl Frames {
         has
     }
 
+    /// Remembers that something else there was no room for.
+    pub(super) fn note_shortage(&mut self) {
+        self.short = true;
+    }
+
     /// True if there were too few at some time.
     #[cfg(feature = "fuzz")]
     pub(crate) fn was_short(&self) -> bool {
@@ -115,7 +120,7 @@ impl Frames {
 
     /// Charges one page-table page; false if the limit is reached.
     pub(super) fn charge_table(&mut self) -> bool {
-        if !self.has(1) {
+        if self.left() == 0 {
             return false;
         }
         self.tables += 1;

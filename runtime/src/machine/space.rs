@@ -118,7 +118,11 @@ impl Machine {
             return Ok(Ok(()));
         }
         tables.reclaim(memory, frames, keep)?;
-        Ok(tables.prepare(memory, frames, page)?.map_err(|_| OutOfMemory))
+        let prepared = tables.prepare(memory, frames, page)?;
+        if prepared.is_err() {
+            frames.note_shortage();
+        }
+        Ok(prepared.map_err(|_| OutOfMemory))
     }
 
     /// Unmaps `range` and gives its frames back.

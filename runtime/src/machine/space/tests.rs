@@ -88,6 +88,28 @@ fn tables_that_map_nothing_any_more_make_room_for_others() {
     }
 }
 
+#[cfg(feature = "fuzz")]
+#[test]
+fn memory_is_short_once_something_was_refused_and_not_when_empty_tables_made_room() {
+    let place = |index: u64| (index << 39)..(index << 39) + PAGE_SIZE;
+    for pages in 60..70 {
+        let (mut machine, mut watch) = (machine(pages), watch());
+        let mut made = 0;
+        while machine.populate(place(made + 1), Access::READ_WRITE, &mut watch).unwrap().is_ok() {
+            made += 1;
+        }
+        assert!(machine.frames.was_short(), "{pages}");
+        machine.frames.forget_shortage();
+        for index in 1..=made {
+            machine.release(place(index), &mut watch).unwrap();
+        }
+        for index in made + 1..=2 * made {
+            machine.populate(place(index), Access::READ_WRITE, &mut watch).unwrap().unwrap();
+        }
+        assert!(!machine.frames.was_short(), "{pages}");
+    }
+}
+
 #[test]
 fn a_reservation_moves_without_tables_for_what_it_does_not_hold() {
     let (mut machine, mut watch) = (machine(256), watch());
