@@ -30,7 +30,8 @@ pub const PROGRAM_COUNTERS: u64 = 2;
 pub const START: u64 = 3;
 
 /// RSI, RDX: address and bytes of a name; R10: bytes. Returns the address of that much memory, zeros at first, which is left as it is
-/// when an input's traces are removed, and which the harness can read by its name. The same again for the same name. `ENOMEM` beyond [`window::OWN_BYTES`] together.
+/// when an input's traces are removed, and which the harness can read by its name. The same again for the same name. `ENOMEM` beyond [`window::OWN_BYTES`] together, `EBUSY` for a new
+/// name from the first input on.
 pub const WINDOW: u64 = 4;
 
 /// RSI: address of a [`finding`] of [`finding::BYTES`]. Ends the input: the target's own checks found an error. Does not return.
@@ -130,7 +131,7 @@ pub mod window {
     pub const RESULTS_BYTES: u64 = OWN - RESULTS;
 }
 
-/// The memory at [`layout::PLAN`], which says what the batch gate does: offsets of words. All zeros is no batch.
+/// The memory at [`layout::PLAN`], which says what the batch gate does: offsets of words. Without a batch [`COUNT`](plan::COUNT) is 0.
 pub mod plan {
     /// Inputs.
     pub const COUNT: u64 = 0x00;
