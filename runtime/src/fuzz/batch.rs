@@ -119,7 +119,8 @@ impl Harness {
         let batch = batch?;
         self.is_stale = false;
         let Some(batch) = batch else {
-            self.batches.pause = 1 << MAX_PAUSE;
+            // More pages than can be put back are known, perhaps by one input: they are learned anew, later.
+            (self.batches.pause, self.batches.age) = (1 << MAX_PAUSE, AGE);
             return Ok(0);
         };
         self.batches.known.learn(&self.guest);

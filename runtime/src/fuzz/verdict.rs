@@ -106,7 +106,9 @@ impl Verdict {
 
 /// What a target said, without what a terminal would obey.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
+    let changes_direction =
+        |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|&character| !character.is_control() && !changes_direction(character)).collect()
 }
 
 impl PartialEq for Crash {

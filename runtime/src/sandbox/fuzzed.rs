@@ -253,9 +253,11 @@ impl Fuzzed {
         })
     }
 
-    /// True if its wall time is over, and this thread had a processor for less than half of that: it was the host that was busy.
+    /// True if its wall time is over, and this thread had a processor for less than half of that without waiting for anything: it was the host
+    /// that was busy.
     pub(crate) fn was_kept_waiting(&self, came: &Came) -> bool {
-        matches!(came, Came::Ended(End::Limit(Limit::Wall))) && self.used.cpu < self.used.wall / 2
+        let Used { wall, cpu, waited } = self.used;
+        matches!(came, Came::Ended(End::Limit(Limit::Wall))) && cpu.saturating_add(waited) < wall / 2
     }
 
     /// Puts the guest back to where inputs begin.

@@ -31,6 +31,8 @@ use crate::vm::watch::Watch;
 const MAX_PAGES: usize = 1024;
 /// Inputs of a batch, at most.
 const MAX_INPUTS: usize = 4096;
+/// A batch takes at most so many times what an input may take.
+const MAX_TIMES: u32 = 64;
 /// Bytes of an entry of an input or a range.
 const PAIR: u64 = 16;
 /// Bytes of an entry of a span.
@@ -199,14 +201,15 @@ impl Fuzzed {
         // The first exit that is not the last input's is the end of the batch: what comes behind it would be run again anyway.
         let mut driven =
             prepare(&mut self.core, call, &watch).and_then(|()| self.core.drive_alone(&mut (), &mut watch));
-        // Every input may take its time: who got on to another since the last one is given it again.
+        // Every input may take its time: who got on to another since the last one is given it again. What the target says of that may be a lie.
         let mut before = 0;
+        let mut times = 1;
         while let Err(Halt::End(End::Limit(Limit::Wall | Limit::Cpu), Pause::Between)) = driven {
             let now = self.memory.word(window::INDEX)?;
-            if now <= before || now >= count as u64 {
+            if now <= before || now >= count as u64 || times == MAX_TIMES {
                 break;
             }
-            before = now;
+            (before, times) = (now, times + 1);
             drop(watch);
             watch = Watch::begin(budget(&self.core, call))?;
             self.core.machine.attach(watch.mask_inside())?;
