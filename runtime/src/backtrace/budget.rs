@@ -17,6 +17,11 @@ impl Budget {
         self.left = left.unwrap_or(0);
         left.map(|_| ())
     }
+
+    #[cfg(test)]
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
 }
 
 #[cfg(test)]

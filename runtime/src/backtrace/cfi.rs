@@ -10,12 +10,15 @@ use gimli::{
     RegisterRule, UnwindContext, UnwindExpression, UnwindSection, Value, X86_64,
 };
 
+use super::budget::Budget;
 use super::tables::Bytes;
 use crate::site::Site;
 use crate::trap::TrapRegisters;
 
-/// Entries kept, in the order of the file: the largest programs have half as many.
-const MAX_FDES: usize = 1 << 20;
+/// Entries read, in the order of the file: the largest programs have half as many.
+const MAX_ENTRIES: u64 = 1 << 20;
+/// Entries of what functions have in common. Linkers merge them to a handful, or leave one for each file.
+const MAX_CIES: usize = 1 << 16;
 /// Bytes of instructions for one function: each can cost a copy of all rules.
 const MAX_FDE_BYTES: usize = 16 << 10;
 /// Bytes of what functions have in common.
@@ -118,8 +121,10 @@ impl<'a> Cfi<'a> {
         // Each is read once, however many entries refer to it.
         let mut common = HashMap::new();
         let mut entries = self.section.entries(&self.bases);
+        let mut budget = Budget::new(MAX_ENTRIES);
         while let Ok(Some(entry)) = entries.next()
-            && fdes.len() < MAX_FDES
+            && budget.pay(1).is_some()
+            && common.len() < MAX_CIES
         {
             let CieOrFde::Fde(partial) = entry else { continue };
             let offset = partial.offset();
@@ -127,6 +132,9 @@ impl<'a> Cfi<'a> {
                 common.entry(at.0).or_insert_with(|| section.cie_from_offset(bases, at)).clone()
             });
             if let Ok(fde) = fde
+                && fde.entry_len() <= MAX_FDE_BYTES
+                && fde.cie().entry_len() <= MAX_CIE_BYTES
+                && fde.cie().address_size() == 8
                 && let Some(end) = fde.initial_address().checked_add(fde.len())
             {
                 fdes.push(Fde { start: fde.initial_address(), end, offset });
@@ -144,9 +152,6 @@ impl<'a> Cfi<'a> {
         let offset = EhFrameOffset(found.offset);
         let fde = self.section.fde_from_offset(&self.bases, offset, EhFrame::cie_from_offset).ok()?;
         let cie = fde.cie();
-        if fde.entry_len() > MAX_FDE_BYTES || cie.entry_len() > MAX_CIE_BYTES || cie.address_size() != 8 {
-            return None;
-        }
         let mut context = UnwindContext::new();
         let row = fde.unwind_info_for_address(&self.section, &self.bases, &mut context, inside).ok()?;
         let cfa = match row.cfa() {
@@ -222,5 +227,56 @@ impl<'a> Cfi<'a> {
             .ok()?;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entries found in these bytes at address 0.
+    fn index(section: &[u8]) -> Vec<Fde> {
+        Cfi::new(section, 0, &[]).index()
+    }
+
+    /// An entry: its length, which CIE it is of as a distance back, and the rest.
+    fn entry(distance: u32, rest: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(4 + rest.len()).unwrap();
+        [&length.to_le_bytes(), &distance.to_le_bytes(), rest].concat()
+    }
+
+    /// A CIE without an augmentation, and what all its instructions are.
+    fn cie(instructions: &[u8]) -> Vec<u8> {
+        entry(0, &[&[1, 0, 1, 0x78, 16], instructions].concat())
+    }
+
+    /// Behind a CIE of `before` bytes, the entry of a function of 16 bytes at 0x1000.
+    fn fde(before: usize, instructions: &[u8]) -> Vec<u8> {
+        let distance = u32::try_from(before + 4).unwrap();
+        let addresses = [0x1000_u64, 16].map(u64::to_le_bytes).concat();
+        entry(distance, &[&addresses, instructions].concat())
+    }
+
+    #[test]
+    fn entries_longer_than_compilers_write_are_skipped() {
+        let found = |common: usize, own: usize| {
+            let cie = cie(&vec![0; common]);
+            let fde = fde(cie.len(), &vec![0; own]);
+            index(&[cie, fde].concat()).len()
+        };
+        assert_eq!(found(7, 7), 1);
+        assert_eq!(found(MAX_CIE_BYTES, 7), 0);
+        assert_eq!(found(7, MAX_FDE_BYTES), 0);
+    }
+
+    #[test]
+    fn entries_of_ever_other_cies_are_read_until_these_are_too_many() {
+        // Each names its own place less 4 as its CIE, which is none.
+        let strange = entry(8, &[]).repeat(2 * MAX_CIES);
+        let cie = cie(&[0; 7]);
+        let behind = [&strange[..], &cie, &fde(cie.len(), &[0; 7])].concat();
+        assert_eq!(index(&behind).len(), 0);
+        let before = [&cie, &fde(cie.len(), &[0; 7])[..], &strange].concat();
+        assert_eq!(index(&before).len(), 1);
     }
 }

@@ -87,22 +87,13 @@ fn functions_at<'a>(
     let mut entry = DebuggingInformationEntry::null();
     // What is below an entry that does not have the address does not have it either.
     let mut without = isize::MAX;
-    while !entries.is_empty() && budget.pay(1).is_some() {
+    while !entries.is_empty() {
         let depth = entries.next_depth();
         if found.first().is_some_and(|first| depth <= first.depth) {
             break;
         }
-        if !matches!(entries.read_entry(&mut entry), Ok(true)) {
-            // A null entry ends siblings; anything else that is not read ends all.
-            if entries.next_depth() >= depth {
-                break;
-            }
-            continue;
-        }
-        if budget.pay(entry.attrs().len()).is_none() {
-            break;
-        }
-        if depth > without {
+        let Some(is_entry) = units::read_into(&mut entry, unit, &mut entries, budget) else { break };
+        if !is_entry || depth > without {
             continue;
         }
         without = isize::MAX;
@@ -111,12 +102,11 @@ fn functions_at<'a>(
             constants::DW_TAG_inlined_subroutine => !found.is_empty(),
             _ => false,
         };
-        let is_block = entry.tag() == constants::DW_TAG_lexical_block && !found.is_empty();
-        if !is_function && !is_block {
+        if !is_function {
             continue;
         }
         let has_address = units::each_range(dwarf, unit, &entry, budget, |start, end| (start..end).contains(&address));
-        if is_function && has_address && found.len() < MAX_INLINED {
+        if has_address && found.len() < MAX_INLINED {
             found.push(Found { entry: entry.clone(), depth });
         } else if entry.tag() == constants::DW_TAG_inlined_subroutine {
             without = depth;
@@ -165,7 +155,7 @@ fn entry_at<'a>(
     budget: &mut Budget,
 ) -> Option<DebuggingInformationEntry<Bytes<'a>>> {
     let mut entries = unit.entries_raw(Some(offset)).ok()?;
-    units::read_entry(&mut entries, budget)
+    units::read_entry(unit, &mut entries, budget)
 }
 
 fn opened_at<'a>(

@@ -17,8 +17,14 @@ use super::tables::Bytes;
 
 /// Bytes of one unit's abbreviations.
 const MAX_ABBREVIATION_BYTES: usize = 1 << 20;
+/// Attributes of one entry: compilers write two dozen, and those that take no bytes of the entry itself could be any number.
+const MAX_ATTRIBUTES: usize = 256;
+/// Bytes of an entry for a step: strings are searched for their ends.
+const ENTRY_BYTES_PER_STEP: usize = 8;
 /// Bytes of one unit's table of files. Its parser reserves some hundred for each.
 const MAX_LINE_HEADER_BYTES: u64 = 1 << 20;
+/// Bytes of one unit's table of lines. It can name files, too, each of which takes sixteen times as much memory.
+const MAX_LINE_BYTES: u64 = 8 << 20;
 /// Ranges of addresses kept.
 const MAX_RANGES: usize = 1 << 20;
 /// Units kept.
@@ -77,7 +83,7 @@ fn read_unit(
 ) -> Option<()> {
     let opened = Opened::open(dwarf, header, budget)?;
     let mut entries = opened.unit.entries_raw(None).ok()?;
-    let root = read_entry(&mut entries, budget)?;
+    let root = read_entry(&opened.unit, &mut entries, budget)?;
     each_range(dwarf, &opened.unit, &root, budget, |start, end| {
         if start < end && ranges.len() < MAX_RANGES {
             ranges.push(UnitRange { start, end, unit: offset });
@@ -116,8 +122,7 @@ impl<'a> Opened<'a> {
         let from = header.debug_abbrev_offset();
         let mut abbreviations = *dwarf.debug_abbrev.reader();
         abbreviations.skip(from.0).ok()?;
-        let length = abbreviation_bytes(abbreviations)?;
-        budget.pay(length)?;
+        pay_for_abbreviations(abbreviations, budget)?;
         let file_type = DwarfFileType::Main;
         let mut unit = Unit {
             abbreviations: Arc::new(header.abbreviations(&dwarf.debug_abbrev).ok()?),
@@ -134,7 +139,7 @@ impl<'a> Opened<'a> {
         };
         let root = {
             let mut entries = unit.entries_raw(None).ok()?;
-            read_entry(&mut entries, budget)?
+            read_entry(&unit, &mut entries, budget)?
         };
         for attribute in root.attrs() {
             match attribute.value() {
@@ -169,9 +174,12 @@ impl<'a> Opened<'a> {
         if version >= 5 {
             header.read_u16().ok()?;
         }
-        // Those of the 64-bit format, which files beyond 4 GiB need, are refused.
-        let header_length = header.read_u32().ok().map(u64::from).filter(|&it| it <= MAX_LINE_HEADER_BYTES)?;
-        budget.pay(usize::try_from(u64::from(length).max(header_length)).ok()?)?;
+        let header_length = header.read_u32().ok()?;
+        // The length is all ones in the 64-bit format, which files beyond 4 GiB need: that is refused, too.
+        if u64::from(length) > MAX_LINE_BYTES || u64::from(header_length) > MAX_LINE_HEADER_BYTES {
+            return None;
+        }
+        budget.pay(usize::try_from(length.max(header_length)).ok()?)?;
         dwarf.debug_line.program(offset, 8, None, None).ok()
     }
 
@@ -188,16 +196,27 @@ impl<'a> Opened<'a> {
 
 /// The next entry, which is none at the end of its siblings.
 pub(super) fn read_entry<'a>(
+    unit: &Unit<Bytes<'a>>,
     entries: &mut gimli::EntriesRaw<'_, Bytes<'a>>,
     budget: &mut Budget,
 ) -> Option<DebuggingInformationEntry<Bytes<'a>>> {
     let mut entry = DebuggingInformationEntry::null();
-    // An abbreviation has no more attributes than bytes, and those are paid for.
-    if !entries.read_entry(&mut entry).ok()? {
-        return None;
-    }
-    budget.pay(1 + entry.attrs().len())?;
-    Some(entry)
+    read_into(&mut entry, unit, entries, budget)?.then_some(entry)
+}
+
+/// Reads the next entry; false at the end of its siblings, none if there is nothing to read or to pay with.
+pub(super) fn read_into<'a>(
+    entry: &mut DebuggingInformationEntry<Bytes<'a>>,
+    unit: &Unit<Bytes<'a>>,
+    entries: &mut gimli::EntriesRaw<'_, Bytes<'a>>,
+    budget: &mut Budget,
+) -> Option<bool> {
+    let start = entries.next_offset().0;
+    let is_entry = entries.read_entry(entry);
+    // A string without an end was searched for it to the end of the unit.
+    let end = if is_entry.is_ok() { entries.next_offset().0 } else { unit.header.length_including_self() };
+    budget.pay(1 + entry.attrs().len() + end.saturating_sub(start) / ENTRY_BYTES_PER_STEP)?;
+    is_entry.ok()
 }
 
 /// Calls `visit` with the ranges of an entry until it says that it has seen enough; true if it did.
@@ -255,15 +274,22 @@ pub(super) fn text<'a>(
     valid.split(char::is_control).next().filter(|text| !text.is_empty())
 }
 
-/// How long the abbreviations are that start here, if they have an end.
-fn abbreviation_bytes(section: Bytes<'_>) -> Option<usize> {
+/// Pays for the abbreviations that start here, for each of their bytes; none if they have no end, or one has too many attributes.
+fn pay_for_abbreviations(section: Bytes<'_>, budget: &mut Budget) -> Option<()> {
     let bytes = section.slice();
     let mut rest = Bytes::new(bytes.get(..MAX_ABBREVIATION_BYTES).unwrap_or(bytes), section.endian());
     let whole = rest.len();
+    let has_end = read_abbreviations(&mut rest);
+    // Looking for an end that is not there is work as well.
+    budget.pay(whole - rest.len())?;
+    has_end
+}
+
+fn read_abbreviations(rest: &mut Bytes<'_>) -> Option<()> {
     while rest.read_uleb128().ok()? != 0 {
         rest.read_uleb128().ok()?;
         rest.read_u8().ok()?;
-        loop {
+        for count in 0.. {
             let (attribute, form) = (rest.read_uleb128().ok()?, rest.read_uleb128().ok()?);
             if form == u64::from(constants::DW_FORM_implicit_const.0) {
                 rest.read_sleb128().ok()?;
@@ -271,32 +297,110 @@ fn abbreviation_bytes(section: Bytes<'_>) -> Option<usize> {
             if (attribute, form) == (0, 0) {
                 break;
             }
+            if count >= MAX_ATTRIBUTES {
+                return None;
+            }
         }
     }
-    Some(whole - rest.len())
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
+    use gimli::{LittleEndian, SectionId};
+
     use super::*;
-    use gimli::LittleEndian;
 
-    fn length(bytes: &[u8]) -> Option<usize> {
-        abbreviation_bytes(Bytes::new(bytes, LittleEndian))
+    const STEPS: u64 = 1 << 30;
+
+    /// What the abbreviations cost, and whether they are taken.
+    fn cost(bytes: &[u8]) -> (u64, bool) {
+        let mut budget = Budget::new(STEPS);
+        let is_taken = pay_for_abbreviations(Bytes::new(bytes, LittleEndian), &mut budget).is_some();
+        (STEPS - budget.left(), is_taken)
+    }
+
+    /// A program's debug information of these sections.
+    fn dwarf<'a>(sections: &[(SectionId, &'a [u8])]) -> Dwarf<Bytes<'a>> {
+        Dwarf::load(|id| {
+            let bytes = sections.iter().find(|(of, _)| *of == id).map_or(&[][..], |(_, bytes)| bytes);
+            Ok::<_, gimli::Error>(Bytes::new(bytes, LittleEndian))
+        })
+        .unwrap()
+    }
+
+    /// A unit of DWARF 4 with the abbreviations at the section's start.
+    fn unit(entries: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(7 + entries.len()).unwrap();
+        [&length.to_le_bytes()[..], &[4, 0, 0, 0, 0, 0, 8], entries].concat()
     }
 
     #[test]
-    fn abbreviations_are_measured_to_their_end_and_no_further() {
-        assert_eq!(length(&[0, 1, 2]), Some(1));
-        assert_eq!(length(&[1, 0x11, 1, 3, 8, 0, 0, 0, 9, 9]), Some(8));
+    fn abbreviations_are_paid_for_to_their_end_and_no_further() {
+        assert_eq!(cost(&[0, 1, 2]), (1, true));
+        assert_eq!(cost(&[1, 0x11, 1, 3, 8, 0, 0, 0, 9, 9]), (8, true));
         // An implicit constant has a value in the abbreviation.
-        assert_eq!(length(&[1, 0x34, 0, 0x49, 0x21, 0x7f, 0, 0, 0]), Some(9));
+        assert_eq!(cost(&[1, 0x34, 0, 0x49, 0x21, 0x7f, 0, 0, 0]), (9, true));
     }
 
     #[test]
-    fn abbreviations_without_an_end_are_refused() {
-        assert_eq!(length(&[]), None);
-        assert_eq!(length(&[1, 0x11, 1, 3, 8]), None);
-        assert_eq!(length(&[1; 2 * MAX_ABBREVIATION_BYTES]), None);
+    fn abbreviations_without_an_end_are_refused_and_paid_for() {
+        assert_eq!(cost(&[]), (0, false));
+        assert_eq!(cost(&[1, 0x11, 1, 3, 8]), (5, false));
+        let endless = [1, 1, 0, 0, 0].repeat(MAX_ABBREVIATION_BYTES);
+        let (steps, is_taken) = cost(&endless);
+        assert!(!is_taken && steps > MAX_ABBREVIATION_BYTES as u64 - 16, "{steps}");
+    }
+
+    #[test]
+    fn an_entry_has_no_more_attributes_than_compilers_write() {
+        let abbreviations = |count| [&[1, 0x2e, 0][..], &[0x3f, 0x19].repeat(count), &[0, 0, 0]].concat();
+        assert!(cost(&abbreviations(MAX_ATTRIBUTES)).1);
+        assert!(!cost(&abbreviations(MAX_ATTRIBUTES + 1)).1);
+    }
+
+    #[test]
+    fn units_that_share_abbreviations_without_an_end_are_read_as_far_as_the_budget_goes() {
+        let endless = [1, 1, 0, 0, 0].repeat(1000);
+        let units = unit(&[1]).repeat(100);
+        let dwarf = dwarf(&[(SectionId::DebugAbbrev, &endless), (SectionId::DebugInfo, &units)]);
+        let found = read(&dwarf, &mut Budget::new(20_000));
+        assert!(found.offsets.len() < 10, "{} units for 20000 steps", found.offsets.len());
+    }
+
+    #[test]
+    fn a_string_is_paid_for_whether_it_has_an_end_or_not() {
+        // A unit whose name is a string in place.
+        let abbreviations = [1, 0x11, 0, 0x03, 0x08, 0, 0, 0];
+        for end in [&[0][..], &[]] {
+            let units = unit(&[&[1][..], &[b'x'; 80_000], end].concat());
+            let dwarf = dwarf(&[(SectionId::DebugAbbrev, &abbreviations), (SectionId::DebugInfo, &units)]);
+            let mut budget = Budget::new(STEPS);
+            assert_eq!(Opened::at(&dwarf, 0, &mut budget).is_some(), !end.is_empty());
+            assert!(STEPS - budget.left() > 10_000);
+        }
+    }
+
+    #[test]
+    fn a_table_of_lines_is_no_longer_than_its_limit() {
+        let abbreviations = [1, 0x11, 0, 0x10, 0x17, 0, 0, 0];
+        let units = unit(&[1, 0, 0, 0, 0]);
+        // A header without files, and a program that is all padding.
+        let lines = |program: usize| {
+            let header = [1, 1, 1, 1, 1, 1, 0, 0];
+            let length = u32::try_from(6 + header.len() + program).unwrap();
+            [&length.to_le_bytes()[..], &[4, 0, 8, 0, 0, 0], &header, &vec![1; program]].concat()
+        };
+        for (program, is_read) in [(16, true), (usize::try_from(MAX_LINE_BYTES).unwrap(), false)] {
+            let lines = lines(program);
+            let dwarf = dwarf(&[
+                (SectionId::DebugAbbrev, &abbreviations),
+                (SectionId::DebugInfo, &units),
+                (SectionId::DebugLine, &lines),
+            ]);
+            let mut budget = Budget::new(STEPS);
+            let opened = Opened::at(&dwarf, 0, &mut budget).unwrap();
+            assert_eq!(opened.lines(&dwarf, &mut budget).is_some(), is_read, "{program} bytes");
+        }
     }
 }
