@@ -39,6 +39,7 @@ OWN __attribute__((noinline, cold, noreturn)) void report_access(uintptr_t at, s
     struct finding finding = {0, 0, 0, 0, 0, 0, NULL, NULL, NULL};
     uintptr_t bad = first_bad(at, size);
     int8_t shadow = *shadow_of(bad == 0 ? at : bad);
+    open_stack_below();
     /* The part of 8 bytes that may be touched is a variable's end; what lies behind it says whose. */
     if (shadow > 0) shadow = *shadow_of(bad + 8);
     finding.kind = kind_of(shadow);

@@ -196,6 +196,7 @@ OWN void describe_block(struct finding *finding, const struct block *block) {
 OWN __attribute__((noinline, cold, noreturn)) void report_free(uintptr_t at) {
     struct finding finding = {AMPOULE_BAD_FREE, NEITHER, 0, 0, 0, 0, NULL, NULL, NULL};
     const struct block *block = block_near(at);
+    open_stack_below();
     finding.address = at;
     describe_block(&finding, block);
     if (block != NULL && content(block) == at && finding.freed != NULL) finding.kind = AMPOULE_DOUBLE_FREE;

@@ -35,6 +35,14 @@ PUBLIC void *__wrap_memset(void *to, int value, size_t size) {
     return __real_memset(to, value, size);
 }
 
+/* Code without checks throws, too, and nobody has said of the frames below which it leaves. Weak: a program in C has no exceptions. */
+int __real__Unwind_RaiseException(void *) __attribute__((weak));
+
+PUBLIC int __wrap__Unwind_RaiseException(void *exception) {
+    __asan_handle_no_return();
+    return __real__Unwind_RaiseException(exception);
+}
+
 /* Its bytes with the 0: a string without one is read up to where it may not be. */
 OWN inline size_t check_string(const char *string) {
     size_t size = __real_strlen(string);

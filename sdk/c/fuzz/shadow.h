@@ -14,6 +14,9 @@
 /* For all 47 bits of a program's addresses. */
 #define SHADOW_BYTES ((size_t)1 << 44)
 
+/* More than a report and what it calls put on the stack. */
+#define REPORT_STACK_BYTES ((size_t)8 << 10)
+
 /* Why memory may not be touched: the numbers of AddressSanitizer, some of which compiled code writes, and the last one ours. */
 enum {
     STACK_LEFT = -0x0f,
@@ -57,6 +60,13 @@ OWN inline void set_shadow(uintptr_t at, size_t size, int value) {
 OWN inline void unpoison(uintptr_t at, size_t size) {
     set_shadow(at, size, 0);
     if (size % 8 != 0) *shadow_of(at + size) = (int8_t)(size % 8);
+}
+
+/* Whoever reports an error needs stack for it. Frames that were left without returning from them may have left their shadow there, and an error found on
+ * the way would be reported, too, and so on. */
+OWN void open_stack_below(void) {
+    uintptr_t here = address(__builtin_frame_address(0)) & ~(uintptr_t)7;
+    set_shadow(here - REPORT_STACK_BYTES, REPORT_STACK_BYTES, 0);
 }
 
 /* Before the first constructor: what they call is checked already. */
