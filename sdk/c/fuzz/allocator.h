@@ -78,7 +78,9 @@ PUBLIC int posix_memalign(void **to, size_t align, size_t size) NO_THROW {
 
 PUBLIC void *valloc(size_t size) NO_THROW { return memalign(PAGE_BYTES, size); }
 
-PUBLIC void *pvalloc(size_t size) NO_THROW { return memalign(PAGE_BYTES, (size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES); }
+PUBLIC void *pvalloc(size_t size) NO_THROW {
+    return __builtin_add_overflow(size, PAGE_BYTES - 1, &size) ? or_no_memory(NULL) : memalign(PAGE_BYTES, size / PAGE_BYTES * PAGE_BYTES);
+}
 
 PUBLIC size_t malloc_usable_size(void *at) NO_THROW { return at == NULL ? 0 : heap_size(at); }
 

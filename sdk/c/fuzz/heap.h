@@ -135,7 +135,8 @@ OWN inline struct block *allocate(size_t size, size_t align, const void *frame, 
     if (UNLIKELY(size > ARENA_BYTES || !heap_begin())) return NULL;
     bytes = block_bytes(size, &class_of);
     block = heap.unused[class_of];
-    *fresh = block == NULL || align > BLOCK_ALIGN;
+    /* Only the first is looked at: what is asked for in a loop comes back in its order. */
+    *fresh = block == NULL || (content(block) & (align - 1)) != 0;
     if (!*fresh) {
         heap.unused[class_of] = block->next;
         clean = address(block) + bytes;
