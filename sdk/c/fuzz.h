@@ -12,8 +12,8 @@ extern "C" {
  * behind what is the same for all inputs, and before the input is read. Outside a harness it does nothing. */
 void ampoule_fuzz_start(void);
 
-/* With memory checks: nobody may touch these bytes until they are given back. For targets with an allocator of their own. The first address is a
- * multiple of 8. */
+/* With memory checks: nobody may touch these bytes until they are given back. For targets with an allocator of their own. What is checked is whole
+ * multiples of 8, inside of what is poisoned and around what is given back. */
 void __asan_poison_memory_region(const volatile void *at, size_t size);
 void __asan_unpoison_memory_region(const volatile void *at, size_t size);
 

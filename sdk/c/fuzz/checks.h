@@ -186,11 +186,17 @@ PUBLIC void __asan_unregister_globals(const struct global *globals, size_t count
 /* ---- what a target says by itself ------------------------------------------------------------------------------------------------ */
 
 PUBLIC void __asan_poison_memory_region(const volatile void *at, size_t size) {
-    if (shadow_ready) set_shadow((address(at) + 7) & ~(uintptr_t)7, size & ~(size_t)7, BY_THE_TARGET);
+    uintptr_t begin = (address(at) + 7) & ~(uintptr_t)7, end = (address(at) + size) & ~(uintptr_t)7;
+    if (shadow_ready && begin < end) set_shadow(begin, end - begin, BY_THE_TARGET);
 }
 
 PUBLIC void __asan_unpoison_memory_region(const volatile void *at, size_t size) {
-    if (shadow_ready) unpoison(address(at) & ~(uintptr_t)7, size);
+    uintptr_t begin = address(at) & ~(uintptr_t)7, end = address(at) + size;
+    int8_t *last = shadow_of(end), open = (int8_t)(end & 7);
+    if (!shadow_ready || size == 0) return;
+    set_shadow(begin, (end & ~(uintptr_t)7) - begin, 0);
+    /* What was open behind the end stays open. */
+    if (*last != 0 && *last < open) *last = open;
 }
 #ifdef __cplusplus
 }

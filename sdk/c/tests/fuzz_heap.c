@@ -81,6 +81,36 @@ static void resize_one(size_t i) {
     fill(i, size);
 }
 
+#ifdef AMPOULE_FUZZ_SHADOW
+/* Blocks that are aligned to more are used again as others are. */
+static void check_reuse(void) {
+    size_t i;
+    uintptr_t top = 0;
+    for (i = 0; i < 100000; i++) {
+        void *at = memalign(64, 200);
+        CHECK(at != NULL && address(at) % 64 == 0);
+        free(at);
+        if (i == 20000) top = heap.top;
+    }
+    CHECK(heap.top == top);
+}
+
+/* A region of the target's that begins and ends anywhere: poisoned are its whole words, and given back is all of it. */
+static void check_regions(void) {
+    unsigned char *at = (unsigned char *)malloc(64);
+    size_t begin, size;
+    for (begin = 0; begin < 16; begin++)
+        for (size = 0; size < 32; size++) {
+            __asan_poison_memory_region(at + begin, size);
+            CHECK(first_bad(address(at), begin) == 0 && first_bad(address(at) + begin + size, 64 - begin - size) == 0);
+            CHECK(size < 15 || first_bad(address(at) + begin, size) != 0);
+            __asan_unpoison_memory_region(at + begin, size);
+            CHECK(first_bad(address(at), 64) == 0);
+        }
+    free(at);
+}
+#endif
+
 int main(void) {
     size_t round, i;
     volatile size_t size = SIZE_MAX - 1;
@@ -107,6 +137,13 @@ int main(void) {
     CHECK(malloc(size) == NULL);
     CHECK(errno == ENOMEM);
     CHECK(calloc(size / 2, 3) == NULL && realloc(NULL, size) == NULL && posix_memalign(&none, 3, 8) == EINVAL);
+    errno = 0;
+    CHECK(pvalloc(size) == NULL && errno == ENOMEM);
+    CHECK(reallocarray(NULL, size, 2) == NULL && memalign(64, size) == NULL && aligned_alloc(64, size) == NULL);
+#ifdef AMPOULE_FUZZ_SHADOW
+    check_reuse();
+    check_regions();
+#endif
     /* What is not used is not touched: this may be more than the machine has. */
     CHECK((none = malloc((size_t)1 << 35)) != NULL);
     free(none);
