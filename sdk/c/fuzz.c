@@ -1,7 +1,7 @@
 /* The target's side of fuzzing (docs/abi.md, "Fuzz targets"; how to compile: docs/fuzzing-targets.md). Compile it together with a target that has libFuzzer's
  * `LLVMFuzzerTestOneInput`, in C, C++ or Rust, into a static program:
  *
- *     clang -g -O1 -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp -static target.c fuzz.c
+ *     clang @sdk/c/fuzz/coverage.flags target.c sdk/c/fuzz.c -o target
  *
  *     constructors   where the counters are ──► FUZZ               fuzz/coverage.h
  *     comparisons    what the input was compared with ──► a window  fuzz/coverage.h, fuzz/strings.h
@@ -106,12 +106,13 @@ AMPOULE_UNCHECKED static __attribute__((constructor)) void start_in_front_of_mai
 /* Reads an input to where it ends; its size, or a negative number. */
 OWN int64_t read_input(uint64_t descriptor) {
     size_t size = 0;
+    unsigned char more;
     while (size < BUFFER_BYTES) {
         int64_t got = call_by_syscall(LINUX_READ, descriptor, address(input.bytes + size), BUFFER_BYTES - size, 0, 0).result;
         if (got <= 0) return got < 0 ? got : (int64_t)size;
         size += (size_t)got;
     }
-    return -AMPOULE_EMSGSIZE;
+    return call_by_syscall(LINUX_READ, descriptor, address(&more), 1, 0, 0).result == 0 ? (int64_t)size : -AMPOULE_EMSGSIZE;
 }
 
 /* Says what runs, and runs it; whether it could be read. */
