@@ -1,4 +1,4 @@
-//! A corpus through a fuzz target, over and over: what an input takes, singly and in batches, on one core and on two. `tests/fuzzers/run` sets it beside
+//! A corpus through a fuzz target, over and over: what an input takes, singly and in batches, and how much more two threads get done than one. `tests/fuzzers/run` sets it beside
 //! other fuzzers' ways; the figures stand on lines of their own, a name, a tab and microseconds.
 //!
 //! `cargo bench -p ampoule-tests --bench fuzzers -- TARGET INPUT...`
@@ -35,7 +35,11 @@ fn main() {
     report("Ampoule, in batches", least(|| in_batches(&mut harness, &many)));
     drop(harness);
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
-        report("Ampoule, singly, two threads", on_two_threads(&program, &inputs));
+        let make = || Harness::builder(&program).build().expect("a harness");
+        let ratio = two_by_one(make, |harness| singly(harness, &inputs));
+        println!("two threads ÷ one\t{ratio:.3}");
+        let exit = |(): &mut ()| probe.measure_once(Floor::Exit).expect("an exit");
+        println!("two threads ÷ one, bare exits\t{:.3}", two_by_one(|| (), exit));
     }
 }
 
@@ -67,23 +71,27 @@ fn in_batches(harness: &mut Harness, inputs: &[&[u8]]) -> Duration {
     from.elapsed() / count(inputs.len())
 }
 
-/// The time of an input when two threads, each with a harness of its own, run the corpus: half of what each of them sees.
-fn on_two_threads(program: &Program, inputs: &[Vec<u8>]) -> Duration {
-    let together = Barrier::new(2);
-    let measure = || {
-        let mut harness = Harness::builder(program).build().expect("a harness");
-        singly(&mut harness, inputs);
-        (0..TIMES)
-            .map(|_| {
-                together.wait();
-                singly(&mut harness, inputs)
-            })
-            .min()
-            .unwrap_or_default()
-    };
-    let slower = std::thread::scope(|scope| {
-        let other = scope.spawn(measure);
-        measure().max(other.join().expect("the other thread"))
+/// How much more two threads get done than one, each with what `make` makes: the medians of rounds that take turns.
+fn two_by_one<T>(make: impl Fn() -> T + Sync, measure: impl Fn(&mut T) -> Duration + Sync) -> f64 {
+    let [one, two] = [1, 2].map(|threads| {
+        let together = Barrier::new(threads);
+        let rounds = || {
+            let mut subject = make();
+            measure(&mut subject);
+            let mut times: Vec<_> = (0..2 * TIMES + 1)
+                .map(|_| {
+                    together.wait();
+                    measure(&mut subject)
+                })
+                .collect();
+            times.sort_unstable();
+            times.get(times.len() / 2).copied().unwrap_or_default()
+        };
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..threads).map(|_| scope.spawn(rounds)).collect();
+            let times = all.into_iter().map(|thread| thread.join().expect("a thread"));
+            times.map(|each| 1.0 / each.as_secs_f64()).sum::<f64>()
+        })
     });
-    slower / 2
+    two / one
 }
