@@ -91,33 +91,26 @@ impl Shell {
         if setup.hypercall_exits {
             enable(&vm, KVM_CAP_EXIT_HYPERCALL, 1 << abi::HYPERCALL_NUMBER)?;
         }
-        let dirty = DirtyPages::new(geometry.payload_pages);
-        Ok(Self {
-            vcpu: Box::new(vcpu),
-            vm: Some(vm),
-            memory,
-            dirty,
-            ring: None,
-            #[cfg(feature = "fuzz")]
-            windows: None,
-            owner: process::current(),
-        })
+        Ok(Self::around(Box::new(vcpu), Some(vm), memory, geometry))
     }
 
     /// A shell around a fake vCPU: memory without a VM.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn fake(geometry: Geometry, vcpu: Box<dyn Vcpu>) -> Result<Self, HostError> {
-        let (memory, dirty) = (GuestMemory::new(geometry)?, DirtyPages::new(geometry.payload_pages));
-        Ok(Self {
+        Ok(Self::around(vcpu, None, GuestMemory::new(geometry)?, geometry))
+    }
+
+    fn around(vcpu: Box<dyn Vcpu>, vm: Option<VmFd>, memory: GuestMemory, geometry: Geometry) -> Self {
+        Self {
             vcpu,
-            vm: None,
+            vm,
             memory,
-            dirty,
+            dirty: DirtyPages::new(geometry.payload_pages),
             ring: None,
             #[cfg(feature = "fuzz")]
             windows: None,
             owner: process::current(),
-        })
+        }
     }
 
     /// Finds out which pages were written, for [`dirty`](Self::dirty).
