@@ -104,8 +104,10 @@ fn a_batch_of_inputs_without_system_calls_is_one_exit() {
         let mut harness = harness(guest);
         teach(&mut harness, &[input]);
         for count in [1, 2, 100, 1000] {
+            let before = harness.batched();
             assert!(batch(&mut harness, &vec![input; count]).iter().all(|(verdict, _)| verdict.is_ok()));
             assert_eq!(harness.last_stats().exit_count(), 1, "{count} inputs of {guest}: {:?}", harness.last_stats());
+            assert_eq!(harness.batched() - before, count as u64, "none of {guest} was run singly");
         }
     }
 }
@@ -124,6 +126,20 @@ fn a_batch_that_writes_what_no_input_wrote_before_is_run_again_and_then_known() 
         assert!(told.iter().all(|(verdict, _)| verdict.is_ok()));
         assert_eq!(harness.last_stats().exit_count(), 1, "page {page} is known");
     }
+}
+
+#[test]
+fn what_an_input_leaves_on_a_page_that_nobody_knew_is_in_no_counter_of_the_next_one() {
+    let [mut alone, mut together] = [(); 2].map(|()| harness("busy"));
+    let inputs = vec![b"l\x01".to_vec(); 20];
+    let wanted = singly(&mut alone, &inputs);
+    assert!(wanted.iter().all(|told| *told == wanted[0] && told.0.is_ok()));
+    teach(&mut together, &[b"b\x01"]);
+    // No input ends early: only the dirty log knows that they met.
+    assert_the_same(&inputs, &batch(&mut together, &inputs), &wanted, "a page that nobody knew");
+    let before = together.batched();
+    assert_the_same(&inputs, &batch(&mut together, &inputs), &wanted, "a page that is known");
+    assert_eq!(together.batched() - before, 20, "the page is known, and put back in the guest");
 }
 
 #[test]

@@ -35,11 +35,22 @@ pub(super) struct Batches {
     age: u32,
     /// Inputs of the next one.
     size: usize,
+    /// Inputs that were told from batches.
+    told: u64,
 }
 
 impl Default for Batches {
     fn default() -> Self {
-        Self { known: Known::default(), lessons: 0, are_used: false, failed: 0, pause: 0, age: 0, size: FIRST_SIZE }
+        Self {
+            known: Known::default(),
+            lessons: 0,
+            are_used: false,
+            failed: 0,
+            pause: 0,
+            age: 0,
+            size: FIRST_SIZE,
+            told: 0,
+        }
     }
 }
 
@@ -104,6 +115,12 @@ impl Harness {
         Ok(())
     }
 
+    /// How many inputs so far were run in batches that were exact; all others were run singly.
+    #[must_use]
+    pub fn batched(&self) -> u64 {
+        self.batches.told
+    }
+
     /// Runs a batch; how many of its inputs are done, and were told.
     fn batch(
         &mut self,
@@ -126,6 +143,7 @@ impl Harness {
         self.batches.known.learn(&self.guest);
         self.batches.age += 1;
         let told = if batch.is_exact { batch.done } else { 0 };
+        self.batches.told += told as u64;
         for index in 0..told {
             self.guest.read_batch_counters(index, &mut self.counters)?;
             each(first + index, &Verdict::Ok, &self.counters);
