@@ -4,65 +4,94 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ampoule::{Call, Limits};
+use clap::builder::TypedValueParser;
 
-use crate::function::Bounds;
+use crate::functions::settings::Settings;
 
 /// Serve untrusted functions over HTTP, a fresh machine state for every request
 #[derive(Debug, clap::Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Static Linux programs, called by their file names; without any, two small ones that the server brings along
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten, next_help_heading = "What a function may use unless its deployment says otherwise")]
+    pub(crate) settings: Settings,
+}
+
+/// What the HTTP server is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Functions to deploy at the start, called by their file names; without any, and with an empty store, two small ones that the server brings along
     #[arg(value_name = "FUNCTION_FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Where to listen; whoever can reach it can call the functions
+    /// Where to listen; beyond this machine only with a token
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) address: SocketAddr,
-    /// Wall time of a request, in milliseconds
-    #[arg(long, value_name = "COUNT", default_value_t = 5000)]
-    wall_ms: u64,
-    /// CPU time of a request, in milliseconds
-    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
-    cpu_ms: u64,
-    /// Memory of a function, in MiB
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=262_144))]
-    memory_mib: u64,
-    /// Longest body of a request, in KiB
-    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=16_384))]
-    body_kib: u16,
-    /// Requests that one function serves at once
-    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
-    sandboxes: u16,
-    /// How long a request waits for its turn, in milliseconds
-    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
-    wait_ms: u64,
+    /// A file with the token that requests have to have
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The token itself, where a file is not to be had
+    #[arg(long, value_name = "TOKEN", env = "SERVERLESS_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
+    pub(crate) token: Option<String>,
+    /// Connections at once; more wait
+    #[arg(long, value_name = "COUNT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..).map(count))]
+    pub(crate) connections: usize,
+    /// How long a client may take to send a body, in milliseconds
+    #[arg(long = "body-ms", value_name = "COUNT", default_value = "10000", value_parser = milliseconds)]
+    pub(crate) body_time: Duration,
+    /// How long answers tell clients to go elsewhere before the server lets nobody in any more, in milliseconds
+    #[arg(long = "drain-ms", value_name = "COUNT", default_value = "500", value_parser = milliseconds)]
+    pub(crate) drain: Duration,
+}
+
+/// What every host of functions is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// A directory that keeps the functions; without one, a restart forgets them
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) store: Option<PathBuf>,
+    /// Functions at most
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..).map(count))]
+    pub(crate) functions: usize,
+    /// Longest file of a function, in MiB
+    #[arg(long = "image-mib", value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096).map(count))]
+    pub(crate) image_mib: usize,
+    /// How much guests that compute for long give way to short ones: the nice value of their threads
+    #[arg(long, value_name = "NICE", default_value_t = 10, value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub(crate) nice: i32,
+    /// How the log is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+    /// What is in the log: `debug` has every request
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: tracing::Level,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line of text for each event
+    Text,
+    /// A JSON object for each event
+    Json,
 }
 
 const EXAMPLES: &str = "Examples:
   serverless                                     the two that it brings along: word-count and shout
+  serverless --store functions                   keep what is deployed
   serverless ./resize ./render --wall-ms 200     your own, at most 200 ms for a request
   curl --data-binary @notes.txt http://127.0.0.1:8080/invoke/word-count
+  curl --upload-file ./resize 'http://127.0.0.1:8080/functions/resize?wall_ms=200'
   curl http://127.0.0.1:8080/functions";
 
-/// Most bytes of a reply: as many as Ampoule's message may have.
-const REPLY_BYTES: u64 = 16 << 20;
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
 
-impl Arguments {
-    /// Most bytes of a body.
-    pub(crate) fn body_bytes(&self) -> usize {
-        usize::from(self.body_kib) << 10
-    }
-
-    /// What a request may use.
-    pub(crate) fn bounds(&self) -> Bounds {
-        let (wall, cpu) = (Duration::from_millis(self.wall_ms), Duration::from_millis(self.cpu_ms));
-        Bounds {
-            limits: Limits::new().memory(self.memory_mib << 20),
-            call: Call::new().wall(wall).cpu(cpu).output(REPLY_BYTES),
-            wait: Duration::from_millis(self.wait_ms),
-            sandboxes: self.sandboxes.into(),
-        }
-    }
+fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse::<u32>().map(|count| Duration::from_millis(count.into()))
 }
 
 #[cfg(test)]

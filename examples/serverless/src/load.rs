@@ -1,15 +1,16 @@
-//! From files to functions.
+//! The functions that a host has at its start: those of its store, those of its command line, or the two that it brings along.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use ampoule::Program;
+use bytes::Bytes;
 
-use crate::arguments::Arguments;
 use crate::error::Error;
-use crate::function::Function;
-use crate::server::Functions;
+use crate::functions::Functions;
+use crate::functions::name::Name;
+use crate::functions::settings::Settings;
 
 /// What the server brings along.
 static OWN: [(&str, &[u8]); 2] = [
@@ -17,29 +18,37 @@ static OWN: [(&str, &[u8]); 2] = [
     ("shout", include_bytes!(env!("AMPOULE_GUEST_SHOUT"))),
 ];
 
-/// Reads the functions and makes them ready to be called.
-pub(crate) fn load(arguments: &Arguments) -> Result<Functions, Error> {
-    let programs: Vec<_> = if arguments.files.is_empty() {
-        OWN.into_iter().map(|(name, image)| own(name, image)).collect::<Result<_, _>>()?
-    } else {
-        arguments.files.iter().map(|path| read(path)).collect::<Result<_, _>>()?
-    };
-    let bounds = arguments.bounds();
-    let mut functions = BTreeMap::new();
-    for program in programs {
-        let name = program.name().to_owned();
-        if functions.contains_key(&name) {
-            return Err(Error::Twice { name });
+/// Makes them ready.
+///
+/// # Errors
+/// If one of the command line's is no function: whoever names it is there to be told.
+pub(crate) async fn load(
+    functions: &Arc<Functions>,
+    files: &[impl AsRef<Path> + Sync],
+    settings: &Settings,
+) -> Result<(), Error> {
+    let mut names = BTreeSet::new();
+    for path in files {
+        let path = path.as_ref();
+        let text = path.file_name().unwrap_or_default().to_string_lossy();
+        let name: Name = text.parse().map_err(|source| Error::Name { path: path.to_owned(), source })?;
+        if !names.insert(name.clone()) {
+            return Err(Error::Twice { name: name.to_string() });
         }
-        functions.insert(name, Function::new(program, &bounds)?);
+        let image = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        deploy(functions, name, image.into(), settings).await?;
     }
-    Ok(Arc::new(functions))
+    if functions.all().is_empty() {
+        for (name, image) in OWN {
+            let Ok(name) = name.parse() else { continue };
+            deploy(functions, name, Bytes::from_static(image), settings).await?;
+        }
+    }
+    Ok(())
 }
 
-fn own(name: &'static str, image: &[u8]) -> Result<Program, Error> {
-    Program::options().name(name).from_bytes(image).map_err(|source| Error::LoadOwn { name, source })
-}
-
-fn read(path: &Path) -> Result<Program, Error> {
-    Program::from_file(path).map_err(|source| Error::Load { path: path.to_owned(), source })
+async fn deploy(functions: &Arc<Functions>, name: Name, image: Bytes, settings: &Settings) -> Result<(), Error> {
+    let label = name.to_string();
+    let deployed = functions.deploy(name, image, settings.clone()).await;
+    deployed.map(drop).map_err(|source| Error::Deploy { name: label, source })
 }

@@ -1,35 +1,45 @@
-//! A server of functions that nobody has to trust: each request has a machine state that no other has touched.
+//! A host of functions that nobody has to trust: each invocation has a machine state that no other has touched.
 //!
 //! ```text
-//! load      files ─► functions, booted and snapshotted        arguments   the command line
-//! server    HTTP: who is asked, what is refused at the door   failure     how a request fails: status and text
-//! function  one request: a pooled sandbox, or a whole run     error       why the server does not start
+//! arguments, error   the command line, and why it does not start
+//! load               the functions that are there at the start
+//! http               who asks: over HTTP ──────┐
+//! functions          what is asked for: deployed, kept, invoked
+//! lanes              which threads a guest computes on
 //! ```
 #![deny(unsafe_code)]
 
 mod arguments;
 mod error;
-mod failure;
-mod function;
+mod functions;
+mod http;
+mod lanes;
 mod load;
-mod server;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::{fs, io, thread};
 
-use arguments::Arguments;
+use arguments::{Arguments, Common, LogFormat};
 use clap::Parser;
 use error::Error;
-use function::Function;
-use server::Functions;
+use functions::store::Store;
+use functions::{Functions, Most};
+use http::listener::{self, Bounds};
+use http::{Access, Server};
+use lanes::Lanes;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The exit code of a program that ctrl-c ended.
 const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    start_log(&arguments.common);
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("serverless: {error}");
@@ -38,45 +48,83 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Error> {
-    let functions = load::load(arguments)?;
-    // A guest that sleeps holds the thread that polls it: as many may sleep as there are sandboxes, and the others are still served.
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cpus + functions.values().map(Function::threads).sum::<usize>();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    runtime.map_err(|source| Error::Runtime { source })?.block_on(serve(arguments, functions))
+fn run(arguments: Arguments) -> Result<(), Error> {
+    let nice = arguments.common.nice;
+    let background = runtime("background", move || lanes::give_way(nice))?;
+    let front = runtime("front", || {})?;
+    let lanes = Lanes::new(background.handle().clone());
+    let done = front.block_on(serve(arguments, lanes));
+    // Every request is answered: what is left is a guest that nobody waits for.
+    background.shutdown_background();
+    done
 }
 
-async fn serve(arguments: &Arguments, functions: Functions) -> Result<(), Error> {
-    let address = arguments.address;
+fn runtime(name: &str, begins: impl Fn() + Send + Sync + 'static) -> Result<Runtime, Error> {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(cpus).thread_name(name).on_thread_start(begins).enable_all();
+    builder.build().map_err(|source| Error::Runtime { source })
+}
+
+async fn serve(arguments: Arguments, lanes: Lanes) -> Result<(), Error> {
+    let Arguments { serve, common, settings } = arguments;
+    let settings = settings.checked().map_err(|source| Error::Setting { source })?;
+    let token = match &serve.token_file {
+        Some(path) => Some(fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?),
+        None => serve.token,
+    };
+    let address = serve.address;
+    let access = Access::new(address, token.as_deref())?;
+    let store = common.store.as_deref().map(Store::open).transpose()?;
+    let most = Most { functions: common.functions, image_bytes: common.image_mib << 20 };
+    let functions = Arc::new(Functions::new(store, lanes, most));
+    functions.load()?;
+    load::load(&functions, &serve.files, &settings).await?;
+
     let cannot_listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
     greet(&functions, listener.local_addr().map_err(cannot_listen)?).map_err(|source| Error::Print { source })?;
-    let router = server::router(functions, arguments.body_bytes());
-    let served = axum::serve(listener, router).with_graceful_shutdown(interrupted());
-    served.await.map_err(|source| Error::Serve { source })
+    let server = Arc::new(Server::new(functions, settings, access, serve.body_time));
+    let bounds = Bounds { connections: serve.connections, drain: serve.drain };
+    listener::serve(listener, http::router(Arc::clone(&server)), &server, bounds, stopped()).await;
+    Ok(())
 }
 
-fn greet(functions: &Functions, address: std::net::SocketAddr) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
+fn greet(functions: &Functions, address: std::net::SocketAddr) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on http://{address}")?;
-    let width = functions.keys().map(String::len).max().unwrap_or(0);
-    for (name, function) in functions.iter() {
-        writeln!(stdout, "  POST /invoke/{name:width$}  {function}")?;
+    for (name, _) in functions.all() {
+        writeln!(stdout, "  POST /invoke/{name}")?;
     }
     stdout.flush()
 }
 
-/// Waits for ctrl-c. What is being served is then finished, and a second one ends even that.
-async fn interrupted() {
-    // One listener for both: a second ctrl-c that comes at once is not missed.
-    let Ok(mut interrupts) = signal(SignalKind::interrupt()) else {
-        // Ctrl-c ends the process as it always does.
+fn start_log(common: &Common) {
+    let log = tracing_subscriber::fmt().with_max_level(common.log_level).with_writer(io::stderr).with_ansi(false);
+    match common.log {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// Waits for ctrl-c or SIGTERM. What is being served is then finished, and a second one ends even that.
+async fn stopped() {
+    // One listener for both: a second signal that comes at once is not missed.
+    let signals = signal(SignalKind::interrupt()).and_then(|first| Ok((first, signal(SignalKind::terminate())?)));
+    let Ok((mut interrupts, mut terminations)) = signals else {
+        // They end the process as they always do.
         return std::future::pending().await;
     };
-    interrupts.recv().await;
+    let mut one = async move || {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+    };
+    one().await;
+    tracing::info!("ending: what was asked for is answered first");
     tokio::spawn(async move {
-        interrupts.recv().await;
+        one().await;
         std::process::exit(INTERRUPTED);
     });
 }

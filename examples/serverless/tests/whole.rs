@@ -32,7 +32,7 @@ fn the_functions_that_the_server_brings_along_answer() {
 
 #[test]
 fn no_request_finds_what_another_left() {
-    let server = misbehaving(&["--sandboxes", "2"]);
+    let server = misbehaving(&["--concurrency", "2"]);
     for _ in 0..50 {
         assert_eq!(server.post(BOTH[0], b"count"), (200, "1".to_owned()));
     }
@@ -40,7 +40,7 @@ fn no_request_finds_what_another_left() {
 
 #[test]
 fn functions_that_spin_or_sleep_hold_up_no_other_and_end_when_their_clients_hang_up() {
-    let server = misbehaving(&[&ENDLESS[..], &["--sandboxes", "9"]].concat());
+    let server = misbehaving(&[&ENDLESS[..], &["--concurrency", "9"]].concat());
     for what in [&b"spin"[..], b"sleep"] {
         let busy: Vec<_> = (0..8).map(|client| server.send("POST", BOTH[client % 2], what)).collect();
         server.wait_for((4, 4));
@@ -56,7 +56,7 @@ fn functions_that_spin_or_sleep_hold_up_no_other_and_end_when_their_clients_hang
 fn a_function_that_uses_up_its_cpu_time_is_a_504() {
     let server = misbehaving(&["--wall-ms", "3600000", "--cpu-ms", "200"]);
     for path in BOTH {
-        assert_eq!(server.post(path, b"spin"), (504, "the function reached its CPU-time limit\n".to_owned()));
+        assert_eq!(server.post(path, b"spin"), (504, "the function reached its CPU-time limit".to_owned()));
         assert_eq!(server.post(path, b"1"), (200, "1".to_owned()));
     }
 }
@@ -65,7 +65,7 @@ fn a_function_that_uses_up_its_cpu_time_is_a_504() {
 fn a_function_that_sleeps_for_too_long_is_a_504() {
     let server = misbehaving(&["--wall-ms", "2000"]);
     for path in BOTH {
-        assert_eq!(server.post(path, b"sleep"), (504, "the function reached its wall-time limit\n".to_owned()));
+        assert_eq!(server.post(path, b"sleep"), (504, "the function reached its wall-time limit".to_owned()));
         assert_eq!(server.post(path, b"1"), (200, "1".to_owned()));
     }
 }
@@ -74,14 +74,14 @@ fn a_function_that_sleeps_for_too_long_is_a_504() {
 fn a_function_that_allocates_without_end_is_a_507_and_the_next_request_is_well() {
     let server = misbehaving(&["--memory-mib", "16"]);
     for path in BOTH {
-        assert_eq!(server.post(path, b"allocate"), (507, "the function reached its memory limit\n".to_owned()));
+        assert_eq!(server.post(path, b"allocate"), (507, "the function reached its memory limit".to_owned()));
         assert_eq!(server.post(path, b"1"), (200, "1".to_owned()));
     }
 }
 
 #[test]
 fn a_function_that_crashes_exits_or_fails_is_a_502_and_the_next_request_is_well() {
-    let server = misbehaving(&["--sandboxes", "1"]);
+    let server = misbehaving(&["--concurrency", "1"]);
     let refused = |path, body: &[u8], says: &[&str]| {
         let (status, text) = server.post(path, body);
         assert_eq!(status, 502, "{text}");
@@ -109,12 +109,12 @@ fn a_body_that_is_too_long_is_a_413() {
 #[test]
 fn a_function_that_nobody_has_is_a_404() {
     let (status, text) = start(&[]).post("/invoke/no%1bne", b"");
-    assert_eq!((status, text.as_str()), (404, "no function is called no\\u{1b}ne: see /functions\n"));
+    assert_eq!((status, text.as_str()), (404, "no function is called no\\u{1b}ne: see /functions"));
 }
 
 #[test]
 fn a_request_whose_turn_does_not_come_is_a_503() {
-    let server = misbehaving(&[&ENDLESS[..], &["--sandboxes", "1", "--wait-ms", "10"]].concat());
+    let server = misbehaving(&[&ENDLESS[..], &["--concurrency", "1", "--wait-ms", "10"]].concat());
     let busy = BOTH.map(|path| server.send("POST", path, b"spin"));
     server.wait_for((1, 1));
     for path in BOTH {
@@ -147,7 +147,7 @@ fn two_hundred_requests_at_once_get_two_hundred_right_answers() {
     let functions = server.functions();
     let (shout, count) = (&functions[0], &functions[1]);
     assert_eq!((&shout["name"], &shout["kind"], &shout["running"]), (&"shout".into(), &"program".into(), &0.into()));
-    assert_eq!((&count["name"], &count["kind"]), (&"word-count".into(), &"handle".into()));
+    assert_eq!((&count["name"], &count["kind"]), (&"word-count".into(), &"handler".into()));
     assert_eq!((&count["pool"]["taken"], &count["pool"]["replaced"]), (&0.into(), &0.into()));
     assert!(count["pool"]["made"].as_u64().unwrap() <= 8, "{count}");
 }
@@ -163,7 +163,8 @@ fn wait_until_closed(server: &server::Server) {
 fn ctrl_c_lets_requests_in_flight_finish() {
     let mut server = misbehaving(&[]);
     let mut stream = TcpStream::connect(server.address).unwrap();
-    let head = "POST /invoke/misbehaves HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    let head =
+        "POST /invoke/misbehaves HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut go_on = [0; 25];
     stream.read_exact(&mut go_on).unwrap();
@@ -190,7 +191,7 @@ fn a_second_ctrl_c_ends_what_the_first_waits_for() {
 #[test]
 fn what_cannot_be_served_is_refused_at_the_start() {
     for (files, says) in [
-        (&["Cargo.toml"][..], "\"Cargo.toml\" is no function: not an ELF file"),
+        (&["Cargo.toml"][..], "has no file name that can be a function's"),
         (&[MISBEHAVES, MISBEHAVES], "two functions are called \"misbehaves\""),
     ] {
         let output = command(files).output().unwrap();

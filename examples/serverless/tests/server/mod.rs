@@ -59,13 +59,14 @@ impl Server {
     pub(crate) fn send(&self, method: &str, path: &str, body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         stream
     }
 
-    /// Status and body of the answer.
+    /// Status and body of the answer; of a problem, its detail.
     pub(crate) fn post(&self, path: &str, body: &[u8]) -> (u16, String) {
         answer(self.send("POST", path, body))
     }
@@ -73,7 +74,7 @@ impl Server {
     /// What `/functions` says of both functions: the requests that they serve at the moment.
     pub(crate) fn serving(&self) -> (u64, u64) {
         let functions = self.functions();
-        (functions[0]["pool"]["taken"].as_u64().unwrap(), functions[1]["running"].as_u64().unwrap())
+        (functions[0]["running"].as_u64().unwrap(), functions[1]["running"].as_u64().unwrap())
     }
 
     pub(crate) fn functions(&self) -> Value {
@@ -90,11 +91,17 @@ impl Server {
     }
 }
 
-/// Reads an answer up to the end of the connection.
+/// Reads an answer up to the end of the connection: its status, and its body or, of a problem, its detail.
 pub(crate) fn answer(mut stream: TcpStream) -> (u16, String) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
+    if status < 400 {
+        return (status, body.to_owned());
+    }
+    assert!(head.contains("content-type: application/problem+json"), "{head}");
+    let problem: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(problem["status"], status);
+    (status, problem["detail"].as_str().unwrap().to_owned())
 }

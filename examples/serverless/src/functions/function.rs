@@ -1,0 +1,91 @@
+//! A function by its name: what stays when a version follows another, and an invocation from its arrival to its outcome.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use serde_json::Value;
+
+use super::failure::{Failure, Kind};
+use super::measures::Measures;
+use super::reports::Reports;
+use super::version::Version;
+use crate::lanes::{History, Lanes};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) measures: Measures,
+    history: Arc<History>,
+    version: RwLock<Arc<Version>>,
+}
+
+impl Function {
+    pub(crate) fn new(version: Version) -> Self {
+        Self { measures: Measures::default(), history: Arc::default(), version: RwLock::new(Arc::new(version)) }
+    }
+
+    /// The version that is served now.
+    pub(crate) fn version(&self) -> Arc<Version> {
+        Arc::clone(&self.version.read())
+    }
+
+    /// From now on this version is served; what the one before has begun it finishes. Returns that one.
+    pub(crate) fn replace(&self, version: Version) -> Arc<Version> {
+        std::mem::replace(&mut *self.version.write(), Arc::new(version))
+    }
+
+    /// Answers a request. Dropping the future stops the guest.
+    pub(crate) async fn invoke(&self, lanes: &Lanes, reports: &Arc<Reports>, body: Bytes) -> Result<Vec<u8>, Failure> {
+        let mut counted = Counted::begin(&self.measures);
+        let answered = self.serve(lanes, reports, body).await;
+        counted.outcome = answered.as_ref().map(drop).map_err(|failure| failure.kind);
+        answered
+    }
+
+    async fn serve(&self, lanes: &Lanes, reports: &Arc<Reports>, body: Bytes) -> Result<Vec<u8>, Failure> {
+        let version = self.version();
+        let most = version.manifest.settings.body_bytes();
+        if body.len() > most {
+            return Err(Failure::body_too_long(most));
+        }
+        let _admitted = version.admission.enter().await?;
+        let answer = Arc::clone(&version).answer(Arc::clone(reports), body);
+        let answered = lanes.run(&self.history, answer).await.unwrap_or_else(|_| Err(Failure::panicked()));
+        if answered.as_ref().is_err_and(|failure| failure.kind.is_costly()) {
+            self.history.was_long();
+        }
+        answered
+    }
+
+    /// What it is, what it does at the moment, and what it did.
+    pub(crate) fn describe(&self) -> Value {
+        let mut description = self.version().describe();
+        let measured = self.measures.read();
+        if let Some(description) = description.as_object_mut() {
+            description.insert("totals".to_owned(), measured.totals());
+            description.insert("latency".to_owned(), measured.latency());
+        }
+        description
+    }
+}
+
+/// An invocation that is counted when it is over, however that comes.
+struct Counted<'a> {
+    measures: &'a Measures,
+    began: Instant,
+    outcome: Result<(), Kind>,
+}
+
+impl<'a> Counted<'a> {
+    fn begin(measures: &'a Measures) -> Self {
+        Self { measures, began: Instant::now(), outcome: Err(Kind::HungUp) }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.measures.count(self.outcome, self.began.elapsed());
+    }
+}

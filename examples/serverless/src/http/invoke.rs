@@ -1,0 +1,41 @@
+//! `POST /invoke/{name}`: the body in, the answer out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use super::Server;
+use super::problem::Problem;
+use crate::functions::failure::{Failure, Kind};
+
+pub(crate) async fn invoke(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Vec<u8>, Problem> {
+    let answered = async {
+        let function = server.functions.get(&name).ok_or_else(|| Failure::unknown(&name))?;
+        let began = Instant::now();
+        let most = function.version().manifest.settings.body_bytes();
+        let body = read(&server, body, most).await.inspect_err(|failure| {
+            function.measures.count(Err(failure.kind), began.elapsed());
+        })?;
+        server.functions.invoke(&function, body).await
+    };
+    answered.await.map_err(|failure| Problem::of(failure, &name))
+}
+
+/// Reads a body, no longer and for no longer than it may be.
+async fn read(server: &Server, body: Body, most: usize) -> Result<Bytes, Failure> {
+    let lost = |detail: String| Failure::new(Kind::BodyLost, detail);
+    match timeout(server.body_time, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::body_too_long(most)),
+        Ok(Err(error)) => Err(lost(format!("the body did not come to its end: {error}"))),
+        Err(_) => Err(lost(format!("the body did not come to its end within {:?}", server.body_time))),
+    }
+}
