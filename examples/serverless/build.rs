@@ -11,4 +11,5 @@ fn main() {
         .flag("-Wextra")
         .build();
     ampoule_build::C::new("tests/functions/misbehaves_plainly.c").flag("-Wall").flag("-Wextra").build();
+    ampoule_build::C::new("tests/functions/streams.c").flag("-Wall").flag("-Wextra").build();
 }

@@ -10,20 +10,21 @@ use serde_json::Value;
 use super::failure::{Failure, Kind};
 use super::measures::Measures;
 use super::reports::Reports;
+use super::streaming::{self, Answer, Pieces};
 use super::version::Version;
 use crate::lanes::{History, Lanes};
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Function {
-    pub(crate) measures: Measures,
+    pub(crate) measures: Arc<Measures>,
     history: Arc<History>,
     version: RwLock<Arc<Version>>,
 }
 
 impl Function {
     pub(crate) fn new(version: Version) -> Self {
-        Self { measures: Measures::default(), history: Arc::default(), version: RwLock::new(Arc::new(version)) }
+        Self { measures: Arc::default(), history: Arc::default(), version: RwLock::new(Arc::new(version)) }
     }
 
     /// The version that is served now.
@@ -40,8 +41,17 @@ impl Function {
     pub(crate) async fn invoke(&self, lanes: &Lanes, reports: &Arc<Reports>, body: Bytes) -> Result<Vec<u8>, Failure> {
         let mut counted = Counted::begin(&self.measures);
         let answered = self.serve(lanes, reports, body).await;
-        counted.outcome = answered.as_ref().map(drop).map_err(|failure| failure.kind);
+        counted.set(&answered);
         answered
+    }
+
+    /// Answers a request while its body comes. Dropping the future, or the answer, stops the guest.
+    pub(crate) async fn stream(&self, reports: &Arc<Reports>, body: Pieces) -> Result<Answer, Failure> {
+        let mut counted = Counted::begin(&self.measures);
+        let version = self.version();
+        let admitted = version.admission.enter().await.map_err(Failure::from);
+        let admitted = admitted.inspect_err(|failure| counted.outcome = Err(failure.kind))?;
+        streaming::answer((version, Arc::clone(reports)), (admitted, counted), body).await
     }
 
     async fn serve(&self, lanes: &Lanes, reports: &Arc<Reports>, body: Bytes) -> Result<Vec<u8>, Failure> {
@@ -72,19 +82,24 @@ impl Function {
 }
 
 /// An invocation that is counted when it is over, however that comes.
-struct Counted<'a> {
-    measures: &'a Measures,
+pub(super) struct Counted {
+    measures: Arc<Measures>,
     began: Instant,
     outcome: Result<(), Kind>,
 }
 
-impl<'a> Counted<'a> {
-    fn begin(measures: &'a Measures) -> Self {
-        Self { measures, began: Instant::now(), outcome: Err(Kind::HungUp) }
+impl Counted {
+    fn begin(measures: &Arc<Measures>) -> Self {
+        Self { measures: Arc::clone(measures), began: Instant::now(), outcome: Err(Kind::HungUp) }
+    }
+
+    /// This was its outcome.
+    pub(super) fn set<T>(&mut self, outcome: &Result<T, Failure>) {
+        self.outcome = outcome.as_ref().map(drop).map_err(|failure| failure.kind);
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.measures.count(self.outcome, self.began.elapsed());
     }

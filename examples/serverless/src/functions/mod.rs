@@ -5,6 +5,7 @@
 //! function         a name's invocations ──► version   one version, ready: a pool of sandboxes, or a program
 //! admission        who may come in                    store     versions on disk
 //! failure          how an invocation fails            reports   what crashed, measures: what was counted
+//! streaming        input and answer in pieces
 //! ```
 
 pub(crate) mod admission;
@@ -15,6 +16,7 @@ pub(crate) mod name;
 pub(crate) mod reports;
 pub(crate) mod settings;
 pub(crate) mod store;
+pub(crate) mod streaming;
 pub(crate) mod version;
 
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ use self::name::Name;
 use self::reports::Reports;
 use self::settings::Settings;
 use self::store::{Manifest, Store, StoreError};
+use self::streaming::{Answer, Pieces};
 use self::version::{NoFunction, Version};
 use crate::lanes::Lanes;
 
@@ -204,6 +207,11 @@ impl Functions {
     /// Invokes a function. Dropping the future stops it.
     pub(crate) async fn invoke(&self, function: &Function, body: Bytes) -> Result<Vec<u8>, Failure> {
         function.invoke(&self.lanes, &self.reports, body).await
+    }
+
+    /// Invokes a program whose body comes in pieces. Dropping the future, or the answer, stops it.
+    pub(crate) async fn stream(&self, function: &Function, body: Pieces) -> Result<Answer, Failure> {
+        function.stream(&self.reports, body).await
     }
 
     pub(crate) fn reports(&self) -> &Reports {

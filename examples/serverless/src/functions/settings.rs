@@ -57,6 +57,8 @@ const MAX_MS: u32 = 86_400_000;
 const MAX_MEMORY_MIB: u32 = 65_536;
 /// As many as a message of Ampoule's may have.
 const MAX_MESSAGE_KIB: u32 = 16_384;
+/// What goes through in pieces is in nobody's memory: 16 GiB.
+const MAX_STREAM_KIB: u32 = 16 << 20;
 const MAX_CONCURRENCY: u32 = 1024;
 const MAX_QUEUE: u32 = 65_536;
 
@@ -64,12 +66,13 @@ impl Settings {
     /// # Errors
     /// [`BadSetting::Range`].
     pub(crate) fn checked(self) -> Result<Self, BadSetting> {
+        let max_kib = if self.streaming { MAX_STREAM_KIB } else { MAX_MESSAGE_KIB };
         for (name, value, min, max) in [
             ("wall_ms", self.wall_ms, 1, MAX_MS),
             ("cpu_ms", self.cpu_ms, 1, MAX_MS),
             ("memory_mib", self.memory_mib, 1, MAX_MEMORY_MIB),
-            ("body_kib", self.body_kib, 1, MAX_MESSAGE_KIB),
-            ("reply_kib", self.reply_kib, 1, MAX_MESSAGE_KIB),
+            ("body_kib", self.body_kib, 1, max_kib),
+            ("reply_kib", self.reply_kib, 1, max_kib),
             ("concurrency", self.concurrency, 1, MAX_CONCURRENCY),
             ("queue", self.queue, 0, MAX_QUEUE),
             ("wait_ms", self.wait_ms, 0, MAX_MS),
@@ -106,7 +109,7 @@ impl Settings {
 
     /// What a machine may have.
     pub(crate) fn limits(&self) -> Limits {
-        let message = bytes(self.body_kib.max(self.reply_kib));
+        let message = bytes(self.body_kib.max(self.reply_kib).min(MAX_MESSAGE_KIB));
         Limits::new().memory(u64::from(self.memory_mib) << 20).message_bytes(message)
     }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ampoule::{
-    Call, CallError, CancelToken, Command, End, Function as Export, Imports, InterfaceError, Pool, PoolError,
+    Call, CallError, CancelToken, Command, End, Function as Export, Imports, InterfaceError, Output, Pool, PoolError,
     PoolStats, Program, ProgramError, Sandbox, SandboxError, Snapshot, SnapshotError, SnapshotFileError, State, Stdio,
 };
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use super::name::Name;
 use super::reports::Reports;
 use super::settings::Settings;
 use super::store::Manifest;
+use super::streaming::CancelOnDrop;
 
 /// What is called in a function that has the SDK.
 const HANDLE: &str = "handle";
@@ -148,14 +149,22 @@ impl Version {
         let mut command = self.command(self.manifest.settings.call().cancel(&token))?;
         let run = spawn_blocking(move || command.stdin(Stdio::bytes(body)).output());
         let output = run.await.map_err(|_| Failure::panicked())??;
+        self.ended_well(&output, reports)?;
+        Ok(output.stdout)
+    }
+
+    /// # Errors
+    /// What is told of a run that did not end with status 0.
+    pub(super) fn ended_well(&self, output: &Output, reports: &Reports) -> Result<(), Failure> {
         if output.end.success() {
-            return Ok(output.stdout);
+            return Ok(());
         }
         let report = reports.of((&self.name, self.number), &self.program, &output.end, output.site());
         Err(Failure::ended(&output.end, &String::from_utf8_lossy(&output.stderr), report))
     }
 
-    fn command(&self, call: Call) -> Result<Command, Failure> {
+    /// A run of the program, with streams that are still to be set.
+    pub(super) fn command(&self, call: Call) -> Result<Command, Failure> {
         let mut command = match &self.kind {
             Kind::Handler(_, snapshot) | Kind::Stopped(snapshot) => {
                 snapshot.command().map_err(|error| Failure::new(super::failure::Kind::Host, error.to_string()))?
@@ -238,14 +247,4 @@ fn list(exports: &[Export]) -> String {
         return "nothing".to_owned();
     }
     exports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Stops a guest that nobody waits for any more.
-#[derive(Debug)]
-struct CancelOnDrop(CancelToken);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }

@@ -1,30 +1,41 @@
 //! `POST /invoke/{name}`: the body in, the answer out.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::Server;
 use super::problem::Problem;
 use crate::functions::failure::{Failure, Kind};
+use crate::functions::streaming::Answer;
 
 pub(crate) async fn invoke(
     State(server): State<Arc<Server>>,
     Path(name): Path<String>,
     body: Body,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<Response, Problem> {
     let answered = async {
         let function = server.functions.get(&name).ok_or_else(|| Failure::unknown(&name))?;
+        if function.version().manifest.settings.streaming {
+            let body = TryStreamExt::map_err(body.into_data_stream(), io::Error::other);
+            return Ok(match server.functions.stream(&function, Box::pin(body)).await? {
+                Answer::Whole(bytes) => bytes.into_response(),
+                Answer::Pieces(pieces) => Body::from_stream(pieces).into_response(),
+            });
+        }
         let began = Instant::now();
         let most = function.version().manifest.settings.body_bytes();
         let body = read(&server, body, most).await.inspect_err(|failure| {
             function.measures.count(Err(failure.kind), began.elapsed());
         })?;
-        server.functions.invoke(&function, body).await
+        server.functions.invoke(&function, body).await.map(IntoResponse::into_response)
     };
     answered.await.map_err(|failure| Problem::of(failure, &name))
 }

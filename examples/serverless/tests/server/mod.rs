@@ -1,5 +1,7 @@
 //! The server as its user starts it, and as little HTTP as it takes to talk to it.
 
+#![allow(dead_code, reason = "each suite uses what it needs")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
