@@ -21,7 +21,7 @@ pub struct Stats {
     pub guest: Duration,
     /// Wall time that the host spent serving it.
     pub personality: Duration,
-    /// Wall time spent waiting.
+    /// Wall time spent waiting, whether a thread was held or not.
     pub waited: Duration,
     /// Exits by kind.
     pub exits: BTreeMap<ExitKind, u64>,

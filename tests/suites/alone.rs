@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+mod awaited;
 mod budget;
 mod confined;
 
@@ -52,6 +53,8 @@ fn main() {
             budget::all_guest_memory_is_kept_out_of_core_dumps_and_forks,
         ),
         ("a confined process does everything, and nothing else", confined::all),
+        ("awaited waits leave one thread and no descriptor and no mapping", awaited::waits_leak_nothing),
+        ("the child of a fork has somebody of its own who wakes its tasks", awaited::a_fork_wakes_its_own),
     ] {
         print!("{promise} ... ");
         std::io::stdout().flush().expect("stdout");

@@ -302,6 +302,22 @@ fn futures(_: &Path) {
         }
     }
     assert_eq!(reply, b"awaited");
+    // A guest that waits, for a time and for bytes.
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let builder = Sandbox::builder(&program("waits"), &Imports::new()).stdin(reader.into());
+    let mut waits = builder.build(()).expect("a sandbox");
+    for (name, input) in [("waits", &b"nanosleep 5000000"[..]), ("listens", b"poll 60000")] {
+        let mut future = pin!(waits.call_bytes_async(name, input, &mut reply, &call));
+        let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(poll().is_pending(), "{name}");
+        if name == "listens" {
+            writer.write_all(b"bytes").expect("written");
+        }
+        while poll().map(|done| done.expect("a reply")).is_pending() {
+            std::thread::park();
+        }
+    }
+    assert!(reply.starts_with(b"bytes"));
 }
 
 fn panics(_: &Path) {

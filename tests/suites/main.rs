@@ -9,6 +9,7 @@
 
 mod abi_document;
 mod async_calls;
+mod async_waits;
 mod attributions;
 mod bug_classes;
 mod crash_reports;

@@ -103,6 +103,12 @@ pub(super) fn seam_needs(call: HostCall) -> Needs {
         ]),
         HostCall::SignalFd => Calls(&[(libc::SYS_signalfd4, Any)]),
         HostCall::Poll => Calls(&[(libc::SYS_ppoll, Any), (libc::SYS_poll, Any)]),
+        HostCall::EpollCreate => Calls(&[(libc::SYS_epoll_create1, Any)]),
+        HostCall::EpollControl => Calls(&[(libc::SYS_epoll_ctl, Any)]),
+        HostCall::EpollWait => Calls(&[(libc::SYS_epoll_pwait, Any)]),
+        HostCall::EventFd => Calls(&[(libc::SYS_eventfd2, Any)]),
+        // Among the other forms of fcntl, with the streams.
+        HostCall::Duplicate => Calls(&[]),
         HostCall::Random => Calls(&[(libc::SYS_getrandom, Any)]),
         HostCall::Thread => Calls(&[
             (libc::SYS_clone, Masked { argument: 0, mask: !DETACHED, value: THREAD }),
@@ -174,7 +180,6 @@ pub(super) const STREAMS: &[Allowed] = &[
     (libc::SYS_close, Any),
     (libc::SYS_dup, Any),
     (libc::SYS_pipe2, Any),
-    (libc::SYS_eventfd2, Any),
     (
         libc::SYS_fcntl,
         OneOf(

@@ -8,6 +8,7 @@ use super::io::pour;
 use super::reply::{Refusal, Reply};
 use super::user::MAX_TRANSFER;
 use super::{Kernel, descriptor};
+use crate::vm::parked::Done;
 
 /// Bytes moved at a time.
 const PIECE: usize = 64 << 10;
@@ -73,7 +74,8 @@ impl Kernel<'_> {
             let Some(piece) = buffer.get_mut(..wanted) else { break };
             // Until the first bytes are there, nothing has been done.
             self.process.waited = total == 0;
-            let read = self.streams.read(piece, self.watch)?;
+            let before = if total == 0 { Done::Nothing } else { Done::Something };
+            let read = self.streams.read(piece, before, self.watch)?;
             self.process.files.wake(Object::Stream(Stream::Stdin), INPUT);
             self.process.waited = false;
             let mut left = piece.get(..read).unwrap_or_default();
@@ -189,7 +191,8 @@ impl Kernel<'_> {
         match sink {
             Sink::Discard => Ok(bytes.len()),
             Sink::File(mut file) => Ok(file.write(bytes)?),
-            Sink::Stream(stream) => self.write_stream(stream, bytes),
+            // What was read may be nowhere else any more.
+            Sink::Stream(stream) => self.write_stream(stream, bytes, Done::Something),
             Sink::Pipe(pipe) => {
                 let manner = self.manner(to.fd)?;
                 self.push_into_pipe(manner, pipe, bytes)

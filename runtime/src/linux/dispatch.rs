@@ -51,16 +51,28 @@ const AT_REMOVEDIR: u64 = 0x200;
 impl Kernel<'_> {
     /// Serves the system call in the registers. An errno is the program's to see; the other refusals end the run.
     pub(crate) fn syscall(&mut self) -> Result<(), Refusal> {
+        self.process.waits_until = None;
+        self.syscall_again()
+    }
+
+    /// Serves the system call that was cut short before it had done anything. A time that it waits for is the one that it was begun with.
+    pub(crate) fn syscall_again(&mut self) -> Result<(), Refusal> {
         let registers = self.machine.registers();
         let number = registers.rax;
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
-        self.process.counts.count(number);
         self.process.waited = false;
         self.process.files.set_time(file_time(&self.process.supply));
         if number == RT_SIGRETURN {
+            self.process.counts.count(number);
             self.sys_rt_sigreturn()?;
         } else {
-            let result = match self.serve(number, arguments) {
+            let served = self.serve(number, arguments);
+            if let Err(Refusal::Parked(_)) = served {
+                self.process.waited = true;
+                return served.map(drop);
+            }
+            self.process.counts.count(number);
+            let result = match served {
                 Ok(value) => value,
                 Err(Refusal::Errno(errno)) => {
                     if errno == Errno::NOSYS {
@@ -79,7 +91,7 @@ impl Kernel<'_> {
         self.deliver_pending()
     }
 
-    /// True if the last system call was cut short by the run's end before it had done anything: it can be served again.
+    /// True if the last system call was cut short before it had done anything: it can be served again.
     pub(crate) fn can_serve_again(&self) -> bool {
         self.process.waited
     }

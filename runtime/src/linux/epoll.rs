@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::files::{InodeId, Interest};
 use super::paths::{low, value};
-use super::poll::{POLLIN, POLLRDNORM, Patience, events_of};
+use super::poll::{POLLIN, POLLRDNORM, events_of};
 use super::reply::{Refusal, Reply};
 use super::{Kernel, descriptor};
 use crate::vm::clock::Nanos;
@@ -53,7 +53,7 @@ impl Kernel<'_> {
         }
         let epoll = self.process.files.epoll(descriptor(set))?;
         let most = usize::try_from(most).unwrap_or(1);
-        let mut patience = Patience::new(timeout);
+        let mut patience = self.patience(timeout);
         let events = loop {
             let events = self.epoll_events(epoll, most)?;
             if patience.is_over() || !events.is_empty() {

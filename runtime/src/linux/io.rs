@@ -13,6 +13,7 @@ use super::sources::Supply;
 use super::user::{MAX_TRANSFER, Span};
 use super::{Kernel, descriptor};
 use crate::vm::clock::Nanos;
+use crate::vm::parked::Done;
 
 /// Bytes moved at a time.
 const PIECE: usize = 64 << 10;
@@ -53,7 +54,7 @@ impl Kernel<'_> {
             Source::Counter(counter) => return self.read_counter(fd, counter, spans),
             _ => {}
         }
-        self.move_pieces(fd, spans, at, Self::read_piece)
+        self.move_pieces(fd, spans, at, |kernel, fd, address, piece, at, _| kernel.read_piece(fd, address, piece, at))
     }
 
     /// Writes the program's ranges, one after the other.
@@ -85,7 +86,7 @@ impl Kernel<'_> {
         fd: i32,
         spans: &[Span],
         mut at: At,
-        one: impl Fn(&mut Self, i32, u64, &mut [u8], At) -> Result<usize, Refusal>,
+        one: impl Fn(&mut Self, i32, u64, &mut [u8], At, Done) -> Result<usize, Refusal>,
     ) -> Reply {
         let mut buffer = vec![0; piece_size(spans)];
         let mut total = 0;
@@ -97,7 +98,8 @@ impl Kernel<'_> {
                 }
                 let wanted = usize::try_from(span.length - done).unwrap_or(usize::MAX).min(buffer.len());
                 let Some(piece) = buffer.get_mut(..wanted) else { break };
-                let count = match one(self, fd, span.address.wrapping_add(done), piece, at) {
+                let before = if total == 0 { Done::Nothing } else { Done::Something };
+                let count = match one(self, fd, span.address.wrapping_add(done), piece, at, before) {
                     Err(Refusal::Errno(_)) if total > 0 => return Ok(total),
                     result => result?,
                 };
@@ -127,7 +129,7 @@ impl Kernel<'_> {
             return Err(Errno::AGAIN.into());
         }
         let Some(piece) = buffer.get_mut(..wanted) else { return Ok(0) };
-        let count = self.streams.read(piece, self.watch)?;
+        let count = self.streams.read(piece, Done::Nothing, self.watch)?;
         self.process.files.wake(Object::Stream(Stream::Stdin), INPUT);
         self.spread(buffer.get(..count).unwrap_or_default(), spans)
     }
@@ -179,7 +181,7 @@ impl Kernel<'_> {
         }
     }
 
-    fn write_piece(&mut self, fd: i32, address: u64, piece: &mut [u8], at: At) -> Result<usize, Refusal> {
+    fn write_piece(&mut self, fd: i32, address: u64, piece: &mut [u8], at: At, before: Done) -> Result<usize, Refusal> {
         if let Sink::Discard = self.sink(fd, at)? {
             return Ok(piece.len());
         }
@@ -192,13 +194,13 @@ impl Kernel<'_> {
             Sink::Pipe(_) | Sink::Counter(_) => return Err(Errno::BADF.into()),
             Sink::File(mut file) => return Ok(file.write(bytes)?),
         };
-        self.write_stream(stream, bytes)
+        self.write_stream(stream, bytes, before)
     }
 
-    /// Writes to a stream, and sends the signal that comes with a broken one.
-    pub(super) fn write_stream(&mut self, stream: Stream, bytes: &[u8]) -> Result<usize, Refusal> {
+    /// Writes to a stream, and sends the signal that comes with a broken one. `before` is what the system call has done so far.
+    pub(super) fn write_stream(&mut self, stream: Stream, bytes: &[u8], before: Done) -> Result<usize, Refusal> {
         self.process.files.wake(Object::Stream(stream), OUTPUT);
-        match self.streams.write(stream, bytes, self.watch) {
+        match self.streams.write(stream, bytes, before, self.watch) {
             Err(Refusal::Errno(Errno::PIPE)) => Err(self.broken_pipe().into()),
             other => other,
         }

@@ -13,6 +13,7 @@ use super::reply::{Refusal, Reply};
 use super::{Kernel, descriptor};
 use crate::vm::clock::{self, Nanos};
 use crate::vm::file_lock::{LockKind, RecordLock};
+use crate::vm::parked::Done;
 
 /// How long a program that waits for a lock on a file of the host's waits before it tries again.
 const RETRY: Nanos = 1_000_000;
@@ -139,7 +140,8 @@ impl Kernel<'_> {
         loop {
             match take() {
                 Err(Errno::AGAIN) if waits => {
-                    self.watch.wait(&[], Some(clock::monotonic().saturating_add(RETRY)))?;
+                    let next = clock::monotonic().saturating_add(RETRY);
+                    self.watch.wait_in_call(Done::Nothing, &[], Some(next))?;
                 }
                 taken => return Ok(taken.map(|()| 0)?),
             }

@@ -104,8 +104,10 @@ pub(crate) struct Process {
     environment: Arc<[u8]>,
     open_files: u16,
     bias: u64,
-    /// The last system call was cut short by the run's end before it had done anything.
+    /// The last system call was cut short before it had done anything.
     waited: bool,
+    /// When the wait of the last system call is over, on the host's `CLOCK_MONOTONIC`: served again, it does not begin anew. No file has this.
+    waits_until: Option<Nanos>,
 }
 
 /// What a process starts with.
@@ -175,6 +177,7 @@ impl Process {
             open_files: start.open_files,
             bias: loaded.bias,
             waited: false,
+            waits_until: None,
         })
     }
 
@@ -182,7 +185,7 @@ impl Process {
     /// nothing.
     pub(crate) fn restore(&mut self, saved: &Self) {
         let Self { memory, files, signals, supply, counts: _, name, executable, arguments, environment, .. } = saved;
-        let Self { open_files, bias, waited, .. } = *saved;
+        let Self { open_files, bias, waited, waits_until, .. } = *saved;
         put_back(&mut self.memory, memory);
         self.files.restore(files);
         put_back(&mut self.signals, signals);
@@ -192,6 +195,7 @@ impl Process {
         self.arguments.clone_from(arguments);
         self.environment.clone_from(environment);
         (self.open_files, self.bias, self.waited) = (open_files, bias, waited);
+        self.waits_until = waits_until;
     }
 
     /// What is at an address, for a report.

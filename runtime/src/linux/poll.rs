@@ -10,6 +10,7 @@ use super::files::{InodeId, Object, Stream};
 use super::reply::{Refusal, Reply};
 use crate::end::End;
 use crate::vm::clock::{self, Nanos};
+use crate::vm::parked::Done;
 use crate::vm::watch::Woken;
 
 /// Most descriptors in one `poll` or `select`.
@@ -39,11 +40,6 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(timeout: Option<Nanos>) -> Self {
-        let deadline = timeout.map(|timeout| clock::monotonic().saturating_add(timeout));
-        Self { timeout, deadline, is_over: timeout == Some(0) }
-    }
-
     /// Nothing more is waited for.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
@@ -56,6 +52,12 @@ impl Patience {
 }
 
 impl Kernel<'_> {
+    /// The patience of a system call that may wait for so long.
+    pub(super) fn patience(&mut self, timeout: Option<Nanos>) -> Patience {
+        let deadline = timeout.map(|timeout| self.end_of_wait(timeout));
+        Patience { timeout, deadline, is_over: timeout == Some(0) }
+    }
+
     pub(super) fn sys_poll(&mut self, array: u64, count: u64, timeout: Option<Nanos>) -> Reply {
         if count > MAX_POLLED {
             return Err(Errno::INVAL.into());
@@ -66,7 +68,8 @@ impl Kernel<'_> {
             let [a, b, c, d, e, f, _, _] = word.to_le_bytes();
             entries.push((i32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f])));
         }
-        let results = self.poll(&entries, &mut Patience::new(timeout))?;
+        let mut patience = self.patience(timeout);
+        let results = self.poll(&entries, &mut patience)?;
         for (index, result) in (0..).zip(&results) {
             self.write_all(array.wrapping_add(index * 8 + 6), &result.to_le_bytes())?;
         }
@@ -136,7 +139,7 @@ impl Kernel<'_> {
             if !is_live {
                 return Err(End::Deadlock.into());
             }
-            self.watch.wait(&fds, None)?;
+            self.watch.wait_in_call(Done::Nothing, &fds, None)?;
             return Ok(());
         };
         if fds.is_empty() {
@@ -144,7 +147,7 @@ impl Kernel<'_> {
             patience.is_over = true;
         } else {
             self.machine.clock_was_waited_for();
-            if self.watch.wait(&fds, patience.deadline)? == Woken::TimedOut {
+            if self.watch.wait_in_call(Done::Nothing, &fds, patience.deadline)? == Woken::TimedOut {
                 self.process.supply.slept(timeout);
                 patience.is_over = true;
             }

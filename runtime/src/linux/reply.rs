@@ -4,6 +4,7 @@ use rustix::io::Errno;
 
 use crate::end::{End, Limit};
 use crate::vm::error::HostError;
+use crate::vm::parked::{CutShort, Parked};
 use crate::vm::watch::{Halted, Stop};
 
 /// The result of a system call.
@@ -18,6 +19,8 @@ pub(crate) enum Refusal {
     End(End),
     /// The host failed.
     Host(HostError),
+    /// Nobody holds a thread while the program waits: nothing was done, and the system call is served again.
+    Parked(Parked),
 }
 
 /// Whether the program would be told of an errno. The end of the run, which nobody may swallow, passes through.
@@ -62,6 +65,15 @@ impl From<Halted> for Refusal {
         match halted {
             Halted::Stop(stop) => stop.into(),
             Halted::Host(error) => error.into(),
+        }
+    }
+}
+
+impl From<CutShort> for Refusal {
+    fn from(cut: CutShort) -> Self {
+        match cut {
+            CutShort::Halted(halted) => halted.into(),
+            CutShort::Parked(parked) => Self::Parked(parked),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::*;
 use crate::machine::load;
 use crate::machine::paging::Access;
 use crate::vm::fake::FakeVcpu;
-use crate::vm::watch::Budget;
+use crate::vm::watch::{Budget, Slice};
 
 /// Where the program's one segment is: code, and data that is writable in its second page.
 pub(crate) const TEXT: u64 = 0x40_0000;
@@ -39,7 +39,13 @@ pub(crate) fn program() -> Program {
 
 /// Limits of nothing but wall time.
 pub(crate) fn watch(wall: Nanos) -> Watch {
-    Watch::begin(Budget { wall, cpu: u64::MAX, cancel: [None, None], nudge: None, pipes: true, tick: None }).unwrap()
+    watch_slice(wall, None)
+}
+
+/// The same for a slice of a task's run.
+pub(crate) fn watch_slice(wall: Nanos, slice: Option<Slice>) -> Watch {
+    Watch::begin(Budget { wall, cpu: u64::MAX, cancel: [None, None], nudge: None, pipes: true, tick: None, slice })
+        .unwrap()
 }
 
 /// A process with its machine, and streams that go nowhere.

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::poll::{MAX_POLLED, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM, Patience};
+use super::poll::{MAX_POLLED, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM};
 use super::reply::{Refusal, Reply};
 use super::{Kernel, descriptor};
 use crate::vm::clock::Nanos;
@@ -49,7 +49,7 @@ impl Kernel<'_> {
             .map(|fd| (i32::try_from(fd).unwrap_or(i32::MAX), asked(fd)))
             .filter(|(_, events)| *events != 0)
             .collect();
-        let mut patience = Patience::new(timeout);
+        let mut patience = self.patience(timeout);
         let results = self.poll(&entries, &mut patience)?;
         if results.contains(&POLLNVAL) {
             return Err(Errno::BADF.into());

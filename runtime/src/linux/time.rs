@@ -8,6 +8,7 @@ use super::reply::Reply;
 use super::sources::Reading;
 use crate::vm::clock::{self, Nanos};
 use crate::vm::error::HostError;
+use crate::vm::parked::Done;
 
 const CLOCK_REALTIME: u64 = 0;
 const CLOCK_MONOTONIC: u64 = 1;
@@ -133,11 +134,17 @@ impl Kernel<'_> {
         at.saturating_sub(now)
     }
 
+    /// When a wait is over that the system call begins now, or began when it was first served.
+    pub(super) fn end_of_wait(&mut self, span: Nanos) -> Nanos {
+        *self.process.waits_until.get_or_insert_with(|| clock::monotonic().saturating_add(span))
+    }
+
     /// No signal can come while the program sleeps, so that it always sleeps to the end.
     pub(super) fn sleep(&mut self, span: Nanos) -> Reply {
         if self.process.supply.is_host() {
             self.machine.clock_was_waited_for();
-            self.watch.wait(&[], Some(clock::monotonic().saturating_add(span)))?;
+            let until = self.end_of_wait(span);
+            self.watch.wait_in_call(Done::Nothing, &[], Some(until))?;
         } else {
             self.watch.check()?;
             self.process.supply.slept(span);

@@ -245,6 +245,7 @@ impl Tiny {
             nudge: None,
             pipes: true,
             tick: None,
+            slice: None,
         })?;
         machine.attach(watch.mask_inside())?;
         Ok(Self { machine, watch })

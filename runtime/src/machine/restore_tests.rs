@@ -140,6 +140,7 @@ fn interrupted(machine: &mut Machine, microseconds: u64) {
         nudge: None,
         pipes: true,
         tick: None,
+        slice: None,
     })
     .unwrap();
     machine.attach(watch.mask_inside()).unwrap();

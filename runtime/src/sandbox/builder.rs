@@ -279,6 +279,7 @@ pub(super) fn failure(halt: Halt, tail: &SharedTail) -> SandboxError {
         Halt::Protocol(error) => error.into(),
         Halt::Host(error) => RunError::from(error).into(),
         Halt::Errno(errno) => RunError::Setup { source: errno.into() }.into(),
+        Halt::Parked(_) => RunError::from(Halt::nobody_waits()).into(),
         Halt::Panic(panic) => std::panic::resume_unwind(panic),
     }
 }

@@ -107,6 +107,6 @@ impl RunAccess for Kernel<'_> {
 fn memory_error(refusal: &Refusal, address: u64, bytes: usize) -> MemoryError {
     match refusal {
         Refusal::Errno(_) => MemoryError::Fault { address, bytes },
-        Refusal::End(_) | Refusal::Host(_) => MemoryError::Over,
+        Refusal::End(_) | Refusal::Host(_) | Refusal::Parked(_) => MemoryError::Over,
     }
 }

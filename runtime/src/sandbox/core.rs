@@ -228,7 +228,10 @@ impl<T> Core<T> {
     ) -> Result<Driven, Halt> {
         match pause {
             Pause::Between => {}
-            Pause::Syscall => serve_again(&mut self.kernel(watch))?,
+            Pause::Syscall => {
+                let Self { machine, process, streams, meter, .. } = self;
+                serve_again(&mut Kernel { process, machine, watch, streams }, meter)?;
+            }
             Pause::Hypercall | Pause::Before | Pause::Never => {
                 if let Some(hypercall) = Hypercall::decode(self.machine.registers())
                     && let Some(driven) = self.serve(hypercall, data, watch)?

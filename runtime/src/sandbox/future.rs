@@ -4,6 +4,7 @@
 //! poll ── run the guest for a slice ── answered ──► ready
 //!                                   ── slice over ► woken again at once: others get their turn
 //!                                   ── host function pending ► woken by it, by the deadline, or by the cancel token
+//!                                   ── guest waits ► woken when what it waits for is there, by the deadline, or by the token
 //! ```
 //! The guest runs on whatever thread polls, which is another each time if the executor likes; the limits are one account over all polls.
 
@@ -11,34 +12,36 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::State;
-use super::alarm::Alarm;
 use super::core::{Answer, Driven};
 use super::error::CallError;
 use super::func::Func;
 use super::halt::{Halt, Pause};
 use super::imports::poll;
 use super::instance::{Sandbox, prepare};
+use super::rest::Rest;
 use super::session::{Used, decoded};
-use crate::end::{End, Limit};
 use crate::limits::Call;
-use crate::vm::cancel::OnCancel;
 use crate::vm::clock::{self, Nanos};
-use crate::vm::watch::{Budget, Watch};
+use crate::vm::parked::Parked;
+use crate::vm::watch::{Budget, Slice, Watch};
 
 /// How long a guest runs until others get their turn.
 const SLICE: Nanos = 5_000_000;
 
 impl<T: Send> Sandbox<T> {
-    /// Calls a function within limits, as a future: the guest runs while it is polled, a few milliseconds at a time, and no thread waits for
-    /// the host's [async functions](crate::Imports::async_func). A guest that sleeps, or waits for one of its streams, does hold the thread that
-    /// polls.
+    /// Calls a function within limits, as a future: the guest runs while it is polled, a few milliseconds at a time. No thread waits for the
+    /// host's [async functions](crate::Imports::async_func), nor for a guest that sleeps, that waits for a lock on a host's file, or that waits
+    /// until one of its streams has something or takes something.
     ///
-    /// Dropping it stops the call: the sandbox is then [`State::Stopped`], and [`resume`](Self::resume) goes on.
+    /// The thread that polls does wait, until the end of its turn, for a sleep of less than a tenth of a millisecond; and for as long as it takes
+    /// where a guest writes more to a pipe than the pipe takes and a part of it is written already, and in a `sendfile` to a stream that is full.
+    ///
+    /// Dropping it stops the call: the sandbox is then [`State::Stopped`], and [`resume`](Self::resume) goes on. A sleep that was stopped goes on with
+    /// the rest.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -96,8 +99,8 @@ struct Running<'a, T> {
     call: Call,
     deadline: Nanos,
     cpu_left: Nanos,
-    alarm: Option<Alarm>,
-    cancel: Option<OnCancel>,
+    /// It has returned [`Poll::Pending`] and waits.
+    rest: Option<Rest>,
 }
 
 impl<'a, T> Running<'a, T> {
@@ -106,7 +109,7 @@ impl<'a, T> Running<'a, T> {
         let deadline = clock::monotonic().saturating_add(clock::from_duration(wall));
         let cpu_left = clock::from_duration(cpu);
         let (sandbox, arguments) = (Some(sandbox), Some(arguments));
-        Self { sandbox, ordinal, arguments, call, deadline, cpu_left, alarm: None, cancel: None }
+        Self { sandbox, ordinal, arguments, call, deadline, cpu_left, rest: None }
     }
 }
 
@@ -117,6 +120,8 @@ enum Polled {
     Yielded,
     /// It waits for a host function.
     Waiting,
+    /// The guest waits.
+    Parked(Parked),
 }
 
 impl<'a, T> Future for Running<'a, T> {
@@ -128,7 +133,14 @@ impl<'a, T> Future for Running<'a, T> {
             // Polled again after it was ready, which futures need not allow.
             return Poll::Ready(Err(CallError::NotStopped { name: String::new() }));
         };
-        (running.alarm, running.cancel) = (None, None);
+        if let Some(mut rest) = running.rest.take() {
+            // A host function's future decides by itself.
+            if !sandbox.home.awaits_host() && !rest.is_over(task.waker()) {
+                (running.sandbox, running.rest) = (Some(sandbox), Some(rest));
+                return Poll::Pending;
+            }
+            sandbox.session.used.add(rest.used());
+        }
         if let Some(arguments) = running.arguments.take() {
             let begun = sandbox.home.core().map_err(CallError::from).and_then(|core| core.check_length(&arguments));
             sandbox.session.arguments = arguments;
@@ -154,19 +166,39 @@ impl<'a, T> Future for Running<'a, T> {
                 running.sandbox = Some(sandbox);
                 Poll::Pending
             }
-            Ok(Polled::Waiting) => match running.set_alarms(task) {
-                Ok(()) => {
-                    running.sandbox = Some(sandbox);
-                    Poll::Pending
-                }
-                Err(halt) => Poll::Ready(Err(sandbox.session.halted(halt))),
-            },
+            Ok(Polled::Waiting) => running.rest(sandbox, Parked { until: None, files: Vec::new() }, task),
+            Ok(Polled::Parked(parked)) => running.rest(sandbox, parked, task),
             Err(halt) => Poll::Ready(Err(sandbox.session.halted(halt))),
         }
     }
 }
 
-impl<T> Running<'_, T> {
+impl<T> Drop for Running<'_, T> {
+    fn drop(&mut self) {
+        if let (Some(rest), Some(sandbox)) = (&self.rest, &mut self.sandbox) {
+            sandbox.session.used.add(rest.used());
+        }
+    }
+}
+
+impl<'a, T> Running<'a, T> {
+    /// Sees that the task is woken when it is time.
+    fn rest(
+        &mut self,
+        sandbox: &'a mut Sandbox<T>,
+        parked: Parked,
+        task: &TaskContext<'_>,
+    ) -> Poll<<Self as Future>::Output> {
+        match Rest::begin(parked, self.deadline, [self.call.token().cloned(), None], task.waker()) {
+            Ok(rest) => {
+                (self.sandbox, self.rest) = (Some(sandbox), Some(rest));
+                Poll::Pending
+            }
+            // The guest is as it was, and can be resumed.
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
     /// Runs the guest for a slice.
     fn slice(&mut self, sandbox: &mut Sandbox<T>, task: &mut TaskContext<'_>) -> Result<Polled, Halt> {
         let Sandbox { home, session } = sandbox;
@@ -183,6 +215,7 @@ impl<T> Running<'_, T> {
             nudge: core.events.as_ref().map(|events| events.nudge().clone()),
             pipes: core.streams.has_files(),
             tick: Some(SLICE),
+            slice: Some(Slice { spent: if is_first { 0 } else { session.used.cpu } }),
         })?;
         let end = now.saturating_add(SLICE);
         let driven = if is_first {
@@ -216,32 +249,21 @@ impl<T> Running<'_, T> {
             // Whatever becomes of this future, the call has begun.
             session.state = State::Stopped;
         }
-        let used = Used::of(&watch);
+        let used = match driven {
+            Ok(Driven::Answered(_)) => Used::of(&watch),
+            _ => Used::of_slice(&watch, session.used.cpu),
+        };
         self.cpu_left = self.cpu_left.saturating_sub(used.cpu);
         session.used.add(used);
+        if let Err(Halt::Parked(parked)) = driven {
+            session.pause = Some(Pause::Syscall);
+            return Ok(Polled::Parked(parked));
+        }
         match driven? {
             Driven::Answered(answer) => Ok(Polled::Answered(answer)),
             Driven::Yielded => Ok(Polled::Yielded),
             // It may be ready already, and it has to know whom to wake.
             Driven::Waiting => Ok(Polled::Yielded),
         }
-    }
-
-    /// Sees that the task is woken when its time is over or its token is cancelled.
-    fn set_alarms(&mut self, task: &TaskContext<'_>) -> Result<(), Halt> {
-        if self.deadline < Nanos::MAX {
-            let alarm = Alarm::set(self.deadline, task.waker().clone());
-            self.alarm = Some(alarm.map_err(|_| Halt::Errno(Errno::AGAIN))?);
-        }
-        if let Some(token) = self.call.token() {
-            self.cancel = Some(token.on_cancel(task.waker().clone()));
-            if token.is_cancelled() {
-                return Err(Halt::End(End::Cancelled, Pause::Between));
-            }
-        }
-        if clock::monotonic() >= self.deadline {
-            return Err(Halt::End(End::Limit(Limit::Wall), Pause::Between));
-        }
-        Ok(())
     }
 }

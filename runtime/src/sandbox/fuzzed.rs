@@ -249,6 +249,7 @@ impl Fuzzed {
             Err(Halt::Protocol(error)) => Came::Broke(error),
             Err(Halt::Host(error)) => return Err(error),
             Err(Halt::Errno(errno)) => return Err(HostError::Call { call: HostCall::Run, source: errno.into() }),
+            Err(Halt::Parked(_)) => return Err(Halt::nobody_waits()),
             Err(Halt::Panic(panic)) => std::panic::resume_unwind(panic),
         })
     }
@@ -256,7 +257,7 @@ impl Fuzzed {
     /// True if its wall time is over, and this thread had a processor for less than half of that without waiting for anything: it was the host
     /// that was busy.
     pub(crate) fn was_kept_waiting(&self, came: &Came) -> bool {
-        let Used { wall, cpu, waited } = self.used;
+        let Used { wall, cpu, waited, .. } = self.used;
         matches!(came, Came::Ended(End::Limit(Limit::Wall))) && cpu.saturating_add(waited) < wall / 2
     }
 

@@ -9,6 +9,8 @@ use super::error::ProtocolError;
 use crate::end::{End, Limit};
 use crate::linux::reply::Refusal;
 use crate::vm::error::HostError;
+use crate::vm::parked::Parked;
+use crate::vm::seam::HostCall;
 use crate::vm::watch::{Halted, Stop};
 
 /// Where a run was stopped, and so how it goes on.
@@ -38,6 +40,8 @@ pub(super) enum Halt {
     Panic(Box<dyn Any + Send>),
     /// The host's own set-up was refused by its kernel.
     Errno(Errno),
+    /// The guest waits in a system call, which is served again, and nobody holds a thread for it. No limit was reached.
+    Parked(Parked),
 }
 
 impl fmt::Debug for Halt {
@@ -48,6 +52,7 @@ impl fmt::Debug for Halt {
             Self::Host(error) => f.debug_tuple("Host").field(error).finish(),
             Self::Panic(_) => f.write_str("Panic"),
             Self::Errno(errno) => f.debug_tuple("Errno").field(errno).finish(),
+            Self::Parked(parked) => f.debug_tuple("Parked").field(parked).finish(),
         }
     }
 }
@@ -61,7 +66,13 @@ impl Halt {
             Refusal::End(end) => Self::End(end, Pause::Never),
             Refusal::Host(error) => Self::Host(error),
             Refusal::Errno(errno) => Self::Errno(errno),
+            Refusal::Parked(parked) => Self::Parked(parked),
         }
+    }
+
+    /// What it means where a thread runs the guest, and waits for it: nothing parks it.
+    pub(super) fn nobody_waits() -> HostError {
+        HostError::Call { call: HostCall::Poll, source: Errno::AGAIN.into() }
     }
 
     pub(super) fn stopped(stop: Stop, pause: Pause) -> Self {

@@ -78,6 +78,11 @@ impl<T> Home<T> {
         matches!(self.0, Place::Awake(_))
     }
 
+    /// True if its guest waits for a host function.
+    pub(crate) fn awaits_host(&self) -> bool {
+        matches!(&self.0, Place::Awake(core) if core.waiting.is_some())
+    }
+
     /// What a guest without a machine is.
     pub(crate) fn if_parked(&mut self) -> Option<&mut Parked<T>> {
         match &mut self.0 {

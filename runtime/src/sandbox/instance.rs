@@ -282,6 +282,7 @@ pub(super) fn budget<T>(core: &Core<T>, call: &Call) -> Budget {
         nudge: core.events.as_ref().map(|events| events.nudge().clone()),
         pipes: core.streams.has_files(),
         tick: None,
+        slice: None,
     }
 }
 

@@ -15,6 +15,11 @@ const TABLE: &[u8] = b"export echo\n";
 
 /// Attaches and echoes, in the smallest ELF file that can; its buffer is below the stack pointer. It writes to one page, its stack's.
 pub(crate) fn echo() -> Program {
+    echo_after(&[])
+}
+
+/// The same, with something to do in every call first.
+fn echo_after(first: &[u8]) -> Program {
     const START: u32 = 0x40_0078;
     let code = |table: u32| {
         let mut code = Vec::new();
@@ -29,6 +34,7 @@ pub(crate) fn echo() -> Program {
         code.extend([&[0xb8][..], &number(call::NEXT)].concat()); // mov eax, NEXT
         code.extend([0x4c, 0x8d, 0x94, 0x24, 0x00, 0xfc, 0xff, 0xff]); // lea r10, [rsp - 1024]
         code.extend([0x41, 0xb9, 0x00, 0x02, 0x00, 0x00, 0x0f, 0x05]); // mov r9d, 512; syscall
+        code.extend(first);
         code.extend([0x50, 0x5a, 0x4c, 0x89, 0xd6]); // push rax; pop rdx; mov rsi, r10
         code.extend([&[0xbf][..], &number(call::OUTCOME_RETURNED)].concat()); // mov edi, RETURNED
         let back = i8::try_from(serve.cast_signed() - (code.len() + 2).cast_signed()).unwrap();
@@ -116,6 +122,60 @@ fn a_sandboxs_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_the_
         }
         life(&program, &region).unwrap();
     }
+}
+
+/// Reads a byte from stdin.
+const READ: [u8; 22] = [
+    0x50, 0x31, 0xff, 0x48, 0x8d, 0xb4, 0x24, 0x00, 0xf8, 0xff,
+    0xff, // push rax; xor edi, edi; lea rsi, [rsp - 2048]
+    0xba, 0x01, 0x00, 0x00, 0x00, 0x31, 0xc0, 0x0f, 0x05, 0x58,
+    0x90, // mov edx, 1; xor eax, eax; syscall; pop rax; nop
+];
+
+#[test]
+fn a_call_that_is_parked_while_any_kernel_call_fails_ends_in_a_typed_error_or_can_be_resumed() {
+    let program = echo_after(&READ);
+    let life = |nth| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let builder = Sandbox::builder(&program, &Imports::<()>::new()).stdin(reader.into());
+        let (mut sandbox, call, mut reply) = (builder.build(()).unwrap(), Call::new(), Vec::new());
+        let mut task = TaskContext::from_waker(Waker::noop());
+        let (result, calls) = fault::with_nth_failing(nth, libc::EIO, || {
+            let mut future = std::pin::pin!(sandbox.call_bytes_async("echo", b"x", &mut reply, &call));
+            let mut is_first = true;
+            loop {
+                match future.as_mut().poll(&mut task) {
+                    Poll::Ready(result) => return result,
+                    // Whether it yields or waits: from now on there is something.
+                    Poll::Pending if is_first => std::io::Write::write_all(&mut writer, b"!").unwrap(),
+                    Poll::Pending => std::thread::yield_now(),
+                }
+                is_first = false;
+            }
+        });
+        // For the rest of this call, and for the next.
+        std::io::Write::write_all(&mut writer, b"!!").unwrap();
+        let error = result.err().map(|error| (describe(&error), sandbox.state()));
+        if sandbox.state() == State::Stopped {
+            sandbox.resume_bytes(&mut reply, &call).unwrap();
+        }
+        if sandbox.state() == State::Ready {
+            sandbox.call_bytes("echo", b"y", &mut reply, &call).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(reply, b"y");
+        }
+        (error, calls)
+    };
+    let (error, calls) = life(None);
+    assert!(error.is_none() && calls.contains(&HostCall::Duplicate), "{error:?} {calls:?}");
+    let mut resumed = 0;
+    for nth in 0..calls.len() {
+        let (error, made) = life(Some(nth));
+        let (Some((error, state)), Some(call)) = (error, made.get(nth)) else { continue };
+        assert!(error.contains(call.name()) && error.contains("os error 5"), "call {nth}, {call}: {error}");
+        assert!(matches!(state, State::Poisoned | State::Stopped), "call {nth}, {call}: {state}");
+        resumed += u32::from(state == State::Stopped);
+    }
+    assert!(resumed > 0, "what the task waits with can be refused while the guest is as it was");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! core      the guest, and its own calls served   session   what its caller keeps of it
 //! home      where it is: in a machine or in none  saved     what it needs to go on
 //! func      a typed handle on an export           imports   the host's functions; context: what they see
-//! future    calls for tasks of an executor        alarm     wakes them in time
+//! future    calls for tasks of an executor        rest      what they wait for; alarm: wakes them
 //! live      Live: called through the ring         link      its caller's ends of it; pace: its limits; vcpu_thread: the other side
 //! codec     values as messages                    region    memory that many guests read; log: what guests say
 //! ```
@@ -34,6 +34,7 @@ pub(crate) mod live;
 pub(crate) mod log;
 mod pace;
 pub(crate) mod region;
+mod rest;
 pub(crate) mod run;
 pub(crate) mod saved;
 #[cfg(any(test, feature = "fuzzing"))]

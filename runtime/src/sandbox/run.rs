@@ -139,6 +139,7 @@ pub(super) fn budget(job: &Job) -> Budget {
         nudge: None,
         pipes: true,
         tick: None,
+        slice: None,
     }
 }
 
@@ -163,7 +164,7 @@ fn run_in(
         Ok(started) => {
             let process = process.insert(started);
             let mut kernel = Kernel { process, machine: &mut *machine, watch: &mut *watch, streams };
-            let served = if pause == Some(Pause::Syscall) { serve_again(&mut kernel) } else { Ok(()) };
+            let served = if pause == Some(Pause::Syscall) { serve_again(&mut kernel, &mut meter) } else { Ok(()) };
             match served {
                 Ok(()) => serve(&mut kernel, &job.program, &mut meter),
                 Err(halt) => halt,
@@ -218,6 +219,7 @@ fn ended(halt: Halt) -> Result<End, RunError> {
         Halt::Host(error) => Err(error.into()),
         // An errno belongs to a system call, and there is none: the host's own set-up failed.
         Halt::Errno(errno) => Err(RunError::Setup { source: errno.into() }),
+        Halt::Parked(_) => Err(Halt::nobody_waits().into()),
         // Nobody calls into the program, and it calls nobody.
         Halt::Protocol(_) | Halt::Panic(_) => Err(RunError::Setup { source: Errno::PROTO.into() }),
     }
@@ -234,7 +236,7 @@ fn finish(
     // A writer that does not take what was printed in time: the run is over by its limit, unless it was over anyhow.
     let end = match close(streams, watch) {
         Err(Refusal::End(late)) if matches!(end, End::Exited(_)) => late,
-        Ok(()) | Err(Refusal::End(_) | Refusal::Errno(_)) => end,
+        Ok(()) | Err(Refusal::End(_) | Refusal::Errno(_) | Refusal::Parked(_)) => end,
         Err(Refusal::Host(error)) => return Err(error.into()),
     };
     Ok(Outcome { end, stats: stats(watch, streams), site: None, saved: None })
@@ -247,7 +249,7 @@ pub(super) fn stats(machine: &Machine, used: Used, streams: &Streams, meter: &Me
         cpu: Duration::from_nanos(used.cpu),
         guest: Duration::from_nanos(meter.guest),
         personality: Duration::from_nanos(meter.personality.saturating_sub(used.waited)),
-        waited: Duration::from_nanos(used.waited),
+        waited: Duration::from_nanos(used.waited.saturating_add(used.parked)),
         exits: meter.exits(),
         syscalls: counts.map(Counts::list).unwrap_or_default(),
         memory_peak: machine.frames.peak() * ampoule_kernel::layout::PAGE_SIZE,

@@ -25,18 +25,32 @@ use crate::vm::watch::Watch;
 pub(crate) struct Used {
     pub(super) wall: Nanos,
     pub(super) cpu: Nanos,
+    /// Waiting on a thread.
     pub(super) waited: Nanos,
+    /// Waiting without one.
+    pub(super) parked: Nanos,
 }
 
 impl Used {
     pub(super) fn of(watch: &Watch) -> Self {
-        Self { wall: watch.wall_used(), cpu: watch.cpu_used(), waited: watch.waited() }
+        Self { wall: watch.wall_used(), cpu: watch.cpu_used(), waited: watch.waited(), parked: 0 }
+    }
+
+    /// The same of a slice of a run that goes on, and has used so much CPU time before: exactly, as the program is told.
+    pub(super) fn of_slice(watch: &Watch, spent: Nanos) -> Self {
+        Self { cpu: watch.cpu_used_exactly().saturating_sub(spent), ..Self::of(watch) }
+    }
+
+    /// Without a thread.
+    pub(super) fn parked(time: Nanos) -> Self {
+        Self { wall: time, parked: time, ..Self::default() }
     }
 
     pub(super) fn add(&mut self, more: Self) {
         self.wall += more.wall;
         self.cpu += more.cpu;
         self.waited += more.waited;
+        self.parked += more.parked;
     }
 }
 
@@ -194,6 +208,10 @@ impl<T> Session<T> {
             Halt::Errno(errno) => {
                 self.state = State::Poisoned;
                 HostError::Call { call: HostCall::Run, source: errno.into() }.into()
+            }
+            Halt::Parked(_) => {
+                (self.state, self.pause) = (State::Stopped, Some(Pause::Syscall));
+                Halt::nobody_waits().into()
             }
             Halt::Panic(panic) => {
                 self.state = State::Poisoned;

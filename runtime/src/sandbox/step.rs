@@ -102,16 +102,20 @@ pub(super) fn step_with(
     if let Some(events) = rules.events {
         take_posted(kernel, program, events)?;
     }
-    let progress = serve(kernel, program, event, rules)?;
+    let served = serve(kernel, program, event, rules);
     meter.personality += clock::monotonic().saturating_sub(left);
+    let progress = served?;
     let pause = if progress == Progress::Served { Pause::Between } else { Pause::Hypercall };
     kernel.watch.check().map_err(|stop| Halt::stopped(stop, pause))?;
     Ok(progress)
 }
 
 /// Serves the system call that was cut short before it had done anything.
-pub(super) fn serve_again(kernel: &mut Kernel<'_>) -> Result<(), Halt> {
-    syscall(kernel)
+pub(super) fn serve_again(kernel: &mut Kernel<'_>, meter: &mut Meter) -> Result<(), Halt> {
+    let began = clock::monotonic();
+    let served = kernel.syscall_again();
+    meter.personality += clock::monotonic().saturating_sub(began);
+    served.map_err(|refusal| in_syscall(kernel, refusal))
 }
 
 fn serve(kernel: &mut Kernel<'_>, program: &Program, event: Event, rules: Rules<'_>) -> Result<Progress, Halt> {
@@ -122,7 +126,7 @@ fn serve(kernel: &mut Kernel<'_>, program: &Program, event: Event, rules: Rules<
             {
                 return Ok(Progress::Hypercall(hypercall));
             }
-            syscall(kernel)?;
+            kernel.syscall().map_err(|refusal| in_syscall(kernel, refusal))?;
         }
         Event::Posted(posted) => {
             if let Some(events) = rules.events {
@@ -146,11 +150,9 @@ fn serve(kernel: &mut Kernel<'_>, program: &Program, event: Event, rules: Rules<
     Ok(Progress::Served)
 }
 
-fn syscall(kernel: &mut Kernel<'_>) -> Result<(), Halt> {
-    kernel.syscall().map_err(|refusal| {
-        let pause = if kernel.can_serve_again() { Pause::Syscall } else { Pause::Never };
-        Halt::refused(refusal, pause)
-    })
+fn in_syscall(kernel: &Kernel<'_>, refusal: Refusal) -> Halt {
+    let pause = if kernel.can_serve_again() { Pause::Syscall } else { Pause::Never };
+    Halt::refused(refusal, pause)
 }
 
 fn take_posted(kernel: &mut Kernel<'_>, program: &Program, events: &EventQueue) -> Result<(), Halt> {

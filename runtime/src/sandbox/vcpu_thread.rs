@@ -207,6 +207,7 @@ fn serve<T>(core: &mut Core<T>, shared: &Shared, idle: Idle) -> Result<(), Halt>
         nudge: core.events.as_ref().map(|events| events.nudge().clone()),
         pipes: core.streams.has_files(),
         tick: Some(TICK),
+        slice: None,
     })?;
     core.machine.attach(watch.mask_inside())?;
     let ticks = core.machine.vcpu().ticks_per_millisecond().map_or(0, |ticks| u64::from(ticks) / 1000);

@@ -49,7 +49,9 @@ pub(crate) struct OnCancel {
 
 impl Drop for OnCancel {
     fn drop(&mut self) {
-        self.token.shared.wakers.lock().by_number.remove(&self.number);
+        let waker = self.token.shared.wakers.lock().by_number.remove(&self.number);
+        // Somebody else's code, which may come here.
+        drop(waker);
     }
 }
 

@@ -22,7 +22,7 @@ const SEAM: &str = include_str!("seam.rs");
 const TESTS: [&str; 12] = [
     include_str!("bare.rs"),
     include_str!("interface_tests.rs"),
-    include_str!("watch.rs"),
+    include_str!("watch/tests.rs"),
     include_str!("../machine/probe.rs"),
     include_str!("../machine/tests.rs"),
     include_str!("../sandbox/tests.rs"),

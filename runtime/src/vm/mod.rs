@@ -14,6 +14,7 @@
 //! features what guests find in their processor and rely on
 //! exit     why KVM_RUN returned, as a value
 //! watch    the limits of one run: clocks, cancel, interruptible waiting
+//! parked   a wait that nobody holds a thread for; readiness: who waits for its descriptors
 //! kick     the per-thread timer and signal that end a run from outside
 //! cancel   the token that another thread holds
 //! clock    nanoseconds; cpu: a thread's CPU time, not asked for too often
@@ -46,8 +47,10 @@ mod interface_tests;
 pub(crate) mod kick;
 mod mapping;
 pub(crate) mod memory;
+pub(crate) mod parked;
 pub(crate) mod posted;
 pub(crate) mod process;
+pub(crate) mod readiness;
 #[cfg(test)]
 pub(crate) mod report;
 #[cfg(feature = "confine")]

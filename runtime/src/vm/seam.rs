@@ -68,6 +68,16 @@ pub enum HostCall {
     SignalFd,
     /// `ppoll`
     Poll,
+    /// `epoll_create1`
+    EpollCreate,
+    /// `epoll_ctl`
+    EpollControl,
+    /// `epoll_pwait`
+    EpollWait,
+    /// `eventfd2`
+    EventFd,
+    /// `fcntl(F_DUPFD_CLOEXEC)`
+    Duplicate,
     /// `getrandom`
     Random,
     /// `clone`, for a thread
@@ -77,7 +87,7 @@ pub enum HostCall {
 impl HostCall {
     /// Every one.
     #[cfg(feature = "confine")]
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::OpenDevice,
         Self::SupportedCpuid,
         Self::CreateVm,
@@ -106,6 +116,11 @@ impl HostCall {
         Self::SignalMask,
         Self::SignalFd,
         Self::Poll,
+        Self::EpollCreate,
+        Self::EpollControl,
+        Self::EpollWait,
+        Self::EventFd,
+        Self::Duplicate,
         Self::Random,
         Self::Thread,
     ];
@@ -142,6 +157,11 @@ impl HostCall {
             Self::SignalMask => "pthread_sigmask",
             Self::SignalFd => "signalfd",
             Self::Poll => "ppoll",
+            Self::EpollCreate => "epoll_create1",
+            Self::EpollControl => "epoll_ctl",
+            Self::EpollWait => "epoll_pwait",
+            Self::EventFd => "eventfd2",
+            Self::Duplicate => "fcntl(F_DUPFD_CLOEXEC)",
             Self::Random => "getrandom",
             Self::Thread => "clone",
         }

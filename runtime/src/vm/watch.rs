@@ -5,7 +5,7 @@
 //!    ┌────────────────────────────────────────────────┘
 //!    ├─ enter: arm the timer ── KVM_RUN ── interrupted? decide from the clocks and the token, never from EINTR
 //!    ├─ check: between exits and inside long host work
-//!    ├─ wait:  ppoll on a descriptor and on the kick
+//!    ├─ wait:  ppoll on a descriptor and on the kick; in a slice of a task's run, what the task has to wait for
 //! drop ── unregister ── disarm ── drain ── restore the mask
 //! ```
 //!
@@ -24,6 +24,7 @@ use super::clock::{self, Nanos};
 use super::cpu;
 use super::error::HostError;
 use super::kick::{Blocked, ThreadTimer};
+use super::parked::{CutShort, Done, Parked};
 use super::seam::{self, HostCall};
 
 /// What a run may use.
@@ -41,6 +42,15 @@ pub(crate) struct Budget {
     pub(crate) pipes: bool,
     /// The guest is interrupted so often, whatever it does.
     pub(crate) tick: Option<Nanos>,
+    /// It is a slice of a run that a task drives.
+    pub(crate) slice: Option<Slice>,
+}
+
+/// A piece of a run that goes on later, perhaps on another thread: nobody holds a thread while its guest waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slice {
+    /// CPU time that the run has used before.
+    pub(crate) spent: Nanos,
 }
 
 /// Why a run must end now.
@@ -108,6 +118,8 @@ pub(crate) struct Watch {
 const PATIENCE: u32 = 2;
 /// …the next one lasts so long, with only the kick let in; the others' signals are delivered after it.
 const SLICE: Nanos = 500_000;
+/// What takes no longer the thread waits for by itself: to go away and to come back takes as long.
+const BRIEF: Nanos = 100_000;
 
 impl Watch {
     /// Begins a run on this thread.
@@ -174,7 +186,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits until `fd` is ready, until the point in time `until`, or until the run must end.
+    /// Waits until one of `fds` is ready, until the point in time `until`, or until the run must end.
     pub(crate) fn wait(&mut self, fds: &[(BorrowedFd<'_>, PollFlags)], until: Option<Nanos>) -> Result<Woken, Halted> {
         let from = clock::monotonic();
         let result = self.wait_until(fds, until);
@@ -183,8 +195,25 @@ impl Watch {
         result
     }
 
+    /// The same for a system call that has done so much. If that is nothing, and a task drives the run, the thread does not wait.
+    pub(crate) fn wait_in_call(
+        &mut self,
+        done: Done,
+        fds: &[(BorrowedFd<'_>, PollFlags)],
+        until: Option<Nanos>,
+    ) -> Result<Woken, CutShort> {
+        let is_brief = |until: Nanos| until.saturating_sub(clock::monotonic()) <= BRIEF;
+        if self.budget.slice.is_none() || done == Done::Something || until.is_some_and(is_brief) {
+            return Ok(self.wait(fds, until)?);
+        }
+        self.check()?;
+        if !fds.is_empty() && self.poll(fds, 0)? {
+            return Ok(Woken::Ready);
+        }
+        Err(CutShort::Parked(Parked::new(fds, until)?))
+    }
+
     fn wait_until(&mut self, fds: &[(BorrowedFd<'_>, PollFlags)], until: Option<Nanos>) -> Result<Woken, Halted> {
-        let timer = Rc::clone(&self.timer);
         loop {
             self.check()?;
             let now = clock::monotonic();
@@ -192,27 +221,31 @@ impl Watch {
                 return Ok(Woken::TimedOut);
             }
             let wake = until.unwrap_or(Nanos::MAX).min(self.wall_deadline);
-            let timeout = clock::timespec(wake.saturating_sub(now));
-            let mut polled = Vec::with_capacity(fds.len() + 1);
-            polled.push(PollFd::from_borrowed_fd(timer.notices()?, PollFlags::IN));
-            polled.extend(fds.iter().map(|&(fd, events)| PollFd::from_borrowed_fd(fd, events)));
-            match seam::raw(HostCall::Poll, || Ok(rustix::event::poll(&mut polled, Some(&timeout))?)) {
-                Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => continue,
-                Err(source) => {
-                    return Err(HostError::Call { call: HostCall::Poll, source }.into());
-                }
-            }
-            let mut polled = polled.iter();
-            if polled.next().is_some_and(|notice| !notice.revents().is_empty()) {
-                self.blocked.drain();
-                // The timer may have been what we took: it has to stand again before the next entry.
-                self.timer.forget();
-            }
-            if polled.any(|fd| !fd.revents().is_empty()) {
+            if self.poll(fds, wake.saturating_sub(now))? {
                 return Ok(Woken::Ready);
             }
         }
+    }
+
+    /// Polls once, for so long at most: true if one of `fds` is ready. A kick ends it, too.
+    fn poll(&mut self, fds: &[(BorrowedFd<'_>, PollFlags)], time: Nanos) -> Result<bool, HostError> {
+        let timer = Rc::clone(&self.timer);
+        let timeout = clock::timespec(time);
+        let mut polled = Vec::with_capacity(fds.len() + 1);
+        polled.push(PollFd::from_borrowed_fd(timer.notices()?, PollFlags::IN));
+        polled.extend(fds.iter().map(|&(fd, events)| PollFd::from_borrowed_fd(fd, events)));
+        match seam::raw(HostCall::Poll, || Ok(rustix::event::poll(&mut polled, Some(&timeout))?)) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => return Ok(false),
+            Err(source) => return Err(HostError::Call { call: HostCall::Poll, source }),
+        }
+        let mut polled = polled.iter();
+        if polled.next().is_some_and(|notice| !notice.revents().is_empty()) {
+            self.blocked.drain();
+            // The timer may have been what we took: it has to stand again before the next entry.
+            self.timer.forget();
+        }
+        Ok(polled.any(|fd| !fd.revents().is_empty()))
     }
 
     /// Wall time that is left.
@@ -235,9 +268,10 @@ impl Watch {
         clock::monotonic().saturating_sub(self.began)
     }
 
-    /// CPU time of this thread since the run began: what the program is told, and never less than before.
+    /// CPU time since the run began, earlier slices included: what the program is told, and never less than before.
     pub(crate) fn cpu_used_exactly(&self) -> Nanos {
-        cpu::exactly().saturating_sub(self.cpu_began)
+        let spent = self.budget.slice.map_or(0, |slice| slice.spent);
+        cpu::exactly().saturating_sub(self.cpu_began).saturating_add(spent)
     }
 
     /// CPU time of this thread since the run began, to a quarter of a millisecond.
@@ -285,124 +319,4 @@ impl Drop for Watch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FOREVER: Nanos = Nanos::MAX;
-
-    fn budget(wall: Nanos, cpu: Nanos, cancel: Option<&CancelToken>) -> Budget {
-        Budget { wall, cpu, cancel: [cancel.cloned(), None], nudge: None, pipes: true, tick: None }
-    }
-
-    #[test]
-    fn a_wait_ends_at_the_wall_deadline() {
-        let mut watch = Watch::begin(budget(1_000_000, FOREVER, None)).unwrap();
-        assert!(matches!(watch.wait(&[], None), Err(Halted::Stop(Stop::Wall))));
-    }
-
-    #[test]
-    fn a_wait_ends_at_the_time_asked_for_and_is_accounted() {
-        let mut watch = Watch::begin(budget(FOREVER, FOREVER, None)).unwrap();
-        let until = clock::monotonic() + 1_000_000;
-        assert_eq!(watch.wait(&[], Some(until)).unwrap(), Woken::TimedOut);
-        assert!(clock::monotonic() >= until);
-        assert!(watch.waited() > 0 && watch.wall_used() >= watch.waited());
-    }
-
-    #[test]
-    fn a_cancel_from_another_thread_ends_a_wait_without_end() {
-        let token = CancelToken::new();
-        let mut watch = Watch::begin(budget(FOREVER, FOREVER, Some(&token))).unwrap();
-        let other = std::thread::spawn(move || token.cancel());
-        assert!(matches!(watch.wait(&[], None), Err(Halted::Stop(Stop::Cancelled))));
-        other.join().unwrap();
-    }
-
-    #[test]
-    fn a_cancelled_token_ends_the_next_run_too_and_another_token_does_not() {
-        let token = CancelToken::new();
-        token.cancel();
-        for _ in 0..2 {
-            assert_eq!(Watch::begin(budget(FOREVER, FOREVER, Some(&token))).unwrap().check(), Err(Stop::Cancelled));
-        }
-        assert_eq!(Watch::begin(budget(FOREVER, FOREVER, Some(&CancelToken::new()))).unwrap().check(), Ok(()));
-    }
-
-    #[test]
-    fn spinning_ends_by_the_cpu_budget_and_waiting_does_not_use_it() {
-        let mut watch = Watch::begin(budget(FOREVER, 2_000_000, None)).unwrap();
-        let until = clock::monotonic() + 4_000_000;
-        assert_eq!(watch.wait(&[], Some(until)).unwrap(), Woken::TimedOut);
-        assert_eq!(watch.check(), Ok(()));
-        let stop = loop {
-            if let Err(stop) = watch.check() {
-                break stop;
-            }
-        };
-        assert_eq!(stop, Stop::Cpu);
-        assert!(watch.cpu_used() >= 2_000_000);
-    }
-
-    #[test]
-    fn a_run_inside_a_run_takes_the_timer_and_the_outer_one_arms_it_again() {
-        let outer = Watch::begin(budget(FOREVER, FOREVER, None)).unwrap();
-        outer.enter().unwrap();
-        {
-            let inner = Watch::begin(budget(1, FOREVER, None)).unwrap();
-            inner.enter().unwrap();
-            assert!(!outer.timer.is_armed_by(outer.run));
-        }
-        assert!(!outer.timer.is_armed_by(outer.run));
-        outer.enter().unwrap();
-        assert!(outer.timer.is_armed_by(outer.run));
-    }
-
-    #[test]
-    fn a_timer_that_stands_from_an_earlier_run_strikes_nothing_between_and_no_later_deadline_is_missed() {
-        for between in [0, 3_000_000] {
-            let watch = Watch::begin(budget(2_000_000, FOREVER, None)).unwrap();
-            watch.enter().unwrap();
-            let standing = watch.wall_deadline();
-            drop(watch);
-            let until = clock::monotonic() + between;
-            while clock::monotonic() < until {}
-            let mut next = Watch::begin(budget(20_000_000, FOREVER, None)).unwrap();
-            next.enter().unwrap();
-            // What interrupts it first is the timer that stood, if that has not fired yet, and then its own.
-            loop {
-                while !next.blocked.drain() {
-                    let late = clock::monotonic().saturating_sub(next.wall_deadline());
-                    assert!(late < 10_000_000_000, "no timer stands for the run");
-                }
-                assert!(clock::monotonic() >= standing.min(next.wall_deadline()));
-                match next.interrupted() {
-                    Ok(()) => {}
-                    Err(Halted::Stop(stop)) => break assert_eq!(stop, Stop::Wall),
-                    Err(Halted::Host(error)) => panic!("{error}"),
-                }
-            }
-            assert!(clock::monotonic() >= next.wall_deadline());
-        }
-    }
-
-    #[test]
-    fn entries_that_others_signals_cut_short_are_followed_by_one_that_only_the_kick_ends() {
-        let mut watch = Watch::begin(budget(FOREVER, FOREVER, None)).unwrap();
-        let open = watch.mask_inside();
-        for _ in 0..PATIENCE {
-            assert_eq!(watch.mask_inside(), open);
-            watch.interrupted().unwrap();
-        }
-        assert_eq!(watch.mask_inside(), !watch.blocked.kick_bit());
-        // The slice's timer fires; that kick is ours.
-        watch.arm().unwrap();
-        while !watch.blocked.drain() {}
-    }
-
-    #[test]
-    fn the_mask_inside_lets_the_kick_in_and_nothing_else() {
-        let watch = Watch::begin(budget(FOREVER, FOREVER, None)).unwrap();
-        let inner = Watch::begin(budget(FOREVER, FOREVER, None)).unwrap();
-        assert_eq!(watch.mask_inside(), inner.mask_inside());
-    }
-}
+mod tests;

@@ -99,6 +99,7 @@ impl Process {
             open_files,
             bias,
             waited,
+            waits_until: None,
         })
     }
 }

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use crate::linux::reply::Refusal;
+use crate::vm::parked::Done;
 use crate::vm::watch::{Watch, Woken};
 
 /// limits.h `PIPE_BUF`.
@@ -66,14 +67,14 @@ impl HostFile {
         Ok(Self { fd, kind: Kind::NonBlocking })
     }
 
-    /// Reads what there is, waiting for something; 0 is the end.
-    pub(crate) fn read(&mut self, buf: &mut [u8], watch: &mut Watch) -> Result<usize, Refusal> {
+    /// Reads what there is, waiting for something; 0 is the end. `before` is what the system call has done so far.
+    pub(crate) fn read(&mut self, buf: &mut [u8], before: Done, watch: &mut Watch) -> Result<usize, Refusal> {
         if buf.is_empty() {
             return Ok(0);
         }
         loop {
             if self.kind == Kind::Polled {
-                self.wait(PollFlags::IN, watch)?;
+                self.wait(PollFlags::IN, before, watch)?;
             }
             let result = match self.kind {
                 Kind::Socket => rustix::net::recv(&self.fd, &mut *buf, RecvFlags::DONTWAIT).map(|(count, _)| count),
@@ -82,20 +83,21 @@ impl HostFile {
             match result {
                 Ok(count) => return Ok(count),
                 Err(Errno::INTR) => watch.check()?,
-                Err(Errno::AGAIN) => self.wait(PollFlags::IN, watch)?,
+                Err(Errno::AGAIN) => self.wait(PollFlags::IN, before, watch)?,
                 Err(errno) => return Err(errno.into()),
             }
         }
     }
 
-    /// Writes all of `bytes`, waiting as often as it takes. An error after some of it is the next write's.
-    pub(crate) fn write(&mut self, bytes: &[u8], watch: &mut Watch) -> Result<usize, Refusal> {
-        let mut done = 0;
+    /// Writes all of `bytes`, waiting as often as it takes. An error after some of it is the next write's. `before` is what the system call has
+    /// done so far.
+    pub(crate) fn write(&mut self, bytes: &[u8], before: Done, watch: &mut Watch) -> Result<usize, Refusal> {
+        let (mut done, mut before) = (0, before);
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let result = match self.kind {
                 Kind::Socket => rustix::net::send(&self.fd, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
                 Kind::Polled => {
-                    self.wait(PollFlags::OUT, watch)?;
+                    self.wait(PollFlags::OUT, before, watch)?;
                     rustix::io::write(&self.fd, rest.get(..PIPE_BUF).unwrap_or(rest))
                 }
                 Kind::Regular | Kind::NonBlocking => rustix::io::write(&self.fd, rest),
@@ -103,10 +105,11 @@ impl HostFile {
             match result {
                 Ok(count) => {
                     done += count;
+                    before = Done::Something;
                     watch.check()?;
                 }
                 Err(Errno::INTR) => watch.check()?,
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, watch)?,
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, before, watch)?,
                 Err(_) if done > 0 => return Ok(done),
                 Err(errno) => return Err(errno.into()),
             }
@@ -114,8 +117,8 @@ impl HostFile {
         Ok(done)
     }
 
-    fn wait(&self, events: PollFlags, watch: &mut Watch) -> Result<(), Refusal> {
-        match watch.wait(&[(self.fd.as_fd(), events)], None)? {
+    fn wait(&self, events: PollFlags, before: Done, watch: &mut Watch) -> Result<(), Refusal> {
+        match watch.wait_in_call(before, &[(self.fd.as_fd(), events)], None)? {
             Woken::Ready | Woken::TimedOut => Ok(()),
         }
     }
@@ -152,8 +155,16 @@ mod tests {
     use crate::vm::watch::Budget;
 
     fn watch(wall: Nanos) -> Watch {
-        Watch::begin(Budget { wall, cpu: Nanos::MAX, cancel: [None, None], nudge: None, pipes: true, tick: None })
-            .unwrap()
+        Watch::begin(Budget {
+            wall,
+            cpu: Nanos::MAX,
+            cancel: [None, None],
+            nudge: None,
+            pipes: true,
+            tick: None,
+            slice: None,
+        })
+        .unwrap()
     }
 
     #[test]
@@ -161,7 +172,7 @@ mod tests {
         let (reader, _writer) = std::io::pipe().unwrap();
         let shared = reader.try_clone().unwrap();
         let mut file = HostFile::new(reader.into()).unwrap();
-        let refused = file.read(&mut [0; 8], &mut watch(1_000_000)).unwrap_err();
+        let refused = file.read(&mut [0; 8], Done::Nothing, &mut watch(1_000_000)).unwrap_err();
         assert!(matches!(refused, Refusal::End(End::Limit(Limit::Wall))));
         assert!(!rustix::fs::fcntl_getfl(&shared).unwrap().contains(OFlags::NONBLOCK));
     }
@@ -177,7 +188,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        assert_eq!(file.write(&bytes, &mut watch(Nanos::MAX)).unwrap(), bytes.len());
+        assert_eq!(file.write(&bytes, Done::Nothing, &mut watch(Nanos::MAX)).unwrap(), bytes.len());
         drop(file);
         assert_eq!(other.join().unwrap(), expected);
     }
@@ -194,10 +205,11 @@ mod tests {
             nudge: None,
             pipes: true,
             tick: None,
+            slice: None,
         })
         .unwrap();
         let other = std::thread::spawn(move || token.cancel());
-        let refused = file.write(&vec![0; 1 << 20], &mut watch).unwrap_err();
+        let refused = file.write(&vec![0; 1 << 20], Done::Nothing, &mut watch).unwrap_err();
         assert!(matches!(refused, Refusal::End(End::Cancelled)));
         other.join().unwrap();
     }
@@ -206,13 +218,13 @@ mod tests {
     fn a_socket_is_read_and_written_without_blocking_it() {
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let mut file = HostFile::new(ours.into()).unwrap();
-        assert_eq!(file.write(b"ping", &mut watch(Nanos::MAX)).unwrap(), 4);
+        assert_eq!(file.write(b"ping", Done::Nothing, &mut watch(Nanos::MAX)).unwrap(), 4);
         let mut got = [0; 4];
         theirs.read_exact(&mut got).unwrap();
         theirs.write_all(b"pong").unwrap();
-        assert_eq!(file.read(&mut got, &mut watch(Nanos::MAX)).unwrap(), 4);
+        assert_eq!(file.read(&mut got, Done::Nothing, &mut watch(Nanos::MAX)).unwrap(), 4);
         assert_eq!(&got, b"pong");
-        let refused = file.read(&mut got, &mut watch(1_000_000)).unwrap_err();
+        let refused = file.read(&mut got, Done::Nothing, &mut watch(1_000_000)).unwrap_err();
         assert!(matches!(refused, Refusal::End(End::Limit(Limit::Wall))));
     }
 }

@@ -16,6 +16,7 @@ pub(crate) use tail::SharedTail;
 use super::files::Stream;
 use super::reply::Refusal;
 use crate::end::{End, Limit};
+use crate::vm::parked::Done;
 use crate::vm::watch::Watch;
 
 /// Where stdin comes from.
@@ -101,8 +102,8 @@ impl Streams {
         }
     }
 
-    /// Reads into `buf`; 0 is the end.
-    pub(crate) fn read(&mut self, buf: &mut [u8], watch: &mut Watch) -> Result<usize, Refusal> {
+    /// Reads into `buf`; 0 is the end. `before` is what the system call has done so far.
+    pub(crate) fn read(&mut self, buf: &mut [u8], before: Done, watch: &mut Watch) -> Result<usize, Refusal> {
         #[cfg(feature = "fuzz")]
         awaited::Awaited::read(&mut self.awaited)?;
         let count = match &mut self.input {
@@ -116,14 +117,20 @@ impl Streams {
                 *position += count;
                 count
             }
-            Input::File(file) => file.read(buf, watch)?,
+            Input::File(file) => file.read(buf, before, watch)?,
         };
         self.bytes_in += count as u64;
         Ok(count)
     }
 
-    /// Writes `bytes`, all of them unless an error comes first; ends the run at the output limit.
-    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8], watch: &mut Watch) -> Result<usize, Refusal> {
+    /// Writes `bytes`, all of them unless an error comes first; ends the run at the output limit. `before` is what the system call has done so far.
+    pub(crate) fn write(
+        &mut self,
+        stream: Stream,
+        bytes: &[u8],
+        before: Done,
+        watch: &mut Watch,
+    ) -> Result<usize, Refusal> {
         let allowed = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         let fits = bytes.get(..allowed).unwrap_or_default();
         let output = if stream == Stream::Stderr { &mut self.error } else { &mut self.output };
@@ -133,7 +140,7 @@ impl Streams {
                 captured.extend_from_slice(fits);
                 fits.len()
             }
-            Output::File(file) => file.write(fits, watch)?,
+            Output::File(file) => file.write(fits, before, watch)?,
         };
         if let (Stream::Stderr, Some(tail)) = (stream, &self.tail) {
             tail.push(fits.get(..count).unwrap_or_default());

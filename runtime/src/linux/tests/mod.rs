@@ -3,6 +3,7 @@
 mod directed;
 mod document;
 mod locks;
+mod parked;
 mod random;
 mod sources;
 mod waiting;
@@ -37,13 +38,18 @@ impl Rig {
         Self::over(FakeVcpu::new((0..STOPS).map(in_gate)), &program(), pages, sources).unwrap()
     }
 
-    /// Makes one system call; what RAX is then, or why the run is over.
-    fn call_within(&mut self, wall: Nanos, number: u64, arguments: &[u64]) -> Result<u64, Refusal> {
+    /// The program is about to make a system call.
+    fn set_call(&mut self, number: u64, arguments: &[u64]) {
         let mut six = [0; 6];
         six.iter_mut().zip(arguments).for_each(|(to, &from)| *to = from);
         let [rdi, rsi, rdx, r10, r8, r9] = six;
         let registers = Registers { rax: number, rdi, rsi, rdx, r10, r8, r9, ..*self.machine.registers() };
         self.machine.set_registers(&registers).unwrap();
+    }
+
+    /// Makes one system call; what RAX is then, or why the run is over.
+    fn call_within(&mut self, wall: Nanos, number: u64, arguments: &[u64]) -> Result<u64, Refusal> {
+        self.set_call(number, arguments);
         let mut watch = watch(wall);
         self.kernel(&mut watch).syscall()?;
         Ok(self.machine.registers().rax)

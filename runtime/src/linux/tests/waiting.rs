@@ -7,7 +7,6 @@ use rustix::io::Errno;
 use super::*;
 use crate::end::{End, Limit};
 use crate::linux::files::{Object, Stream};
-use crate::linux::poll::Patience;
 use crate::linux::streams::Input;
 use crate::linux::streams::host_file::HostFile;
 
@@ -152,7 +151,9 @@ fn a_stream_is_waited_for_once_however_often_it_is_named() {
     let count = usize::try_from(most.clamp(1 << 20, 4 << 20)).unwrap() + 1;
     let mut watch = watch(u64::MAX);
     let waited = vec![(Object::Stream(Stream::Stdin), 1); count];
-    assert!(rig.kernel(&mut watch).wait_for(&waited, &mut Patience::new(None)).is_ok());
+    let mut kernel = rig.kernel(&mut watch);
+    let mut patience = kernel.patience(None);
+    assert!(kernel.wait_for(&waited, &mut patience).is_ok());
 }
 
 #[test]

@@ -17,8 +17,16 @@ fn machine(pages: u64) -> Machine {
 }
 
 fn watch() -> Watch {
-    Watch::begin(Budget { wall: u64::MAX, cpu: u64::MAX, cancel: [None, None], nudge: None, pipes: true, tick: None })
-        .unwrap()
+    Watch::begin(Budget {
+        wall: u64::MAX,
+        cpu: u64::MAX,
+        cancel: [None, None],
+        nudge: None,
+        pipes: true,
+        tick: None,
+        slice: None,
+    })
+    .unwrap()
 }
 
 /// Mapped pages with what they allow. Checks the account on the way.

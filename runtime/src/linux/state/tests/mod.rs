@@ -37,6 +37,7 @@ fn small() -> Process {
         open_files: OPEN_FILES,
         bias: 0,
         waited: false,
+        waits_until: None,
     }
 }
 
