@@ -11,9 +11,32 @@ use super::problem::Problem;
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const INDEX: &str = include_str!("../../page/index.html");
-const FILES: [(&str, &str, &str); 2] = [
-    ("page.css", "text/css; charset=utf-8", include_str!("../../page/page.css")),
-    ("page.js", "text/javascript; charset=utf-8", include_str!("../../page/page.js")),
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// A file of the page: its name, what it is, and what is in it.
+type PageFile = (&'static str, &'static str, &'static str);
+
+macro_rules! file {
+    ($name:literal, $kind:expr) => {
+        ($name, $kind, include_str!(concat!("../../page/", $name)))
+    };
+}
+
+const FILES: [PageFile; 14] = [
+    file!("page.css", "text/css; charset=utf-8"),
+    file!("icon.svg", "image/svg+xml"),
+    file!("page.js", SCRIPT),
+    file!("api.js", SCRIPT),
+    file!("deploy.js", SCRIPT),
+    file!("dom.js", SCRIPT),
+    file!("format.js", SCRIPT),
+    file!("history.js", SCRIPT),
+    file!("list.js", SCRIPT),
+    file!("plots.js", SCRIPT),
+    file!("report.js", SCRIPT),
+    file!("result.js", SCRIPT),
+    file!("settings.js", SCRIPT),
+    file!("try.js", SCRIPT),
 ];
 
 pub(crate) async fn index() -> Response {
@@ -35,4 +58,23 @@ fn serve(kind: &'static str, content: &'static str) -> Response {
         (CACHE_CONTROL, "no-cache"),
     ];
     (headers, content).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_the_page_names_is_served() {
+        let all = [INDEX].into_iter().chain(FILES.iter().map(|(.., content)| *content));
+        let mut names = 0;
+        for content in all {
+            for (start, _) in content.match_indices("from \"./").chain(content.match_indices("\"/page/")) {
+                let name = content[start..].split('"').nth(1).unwrap().rsplit('/').next().unwrap();
+                assert!(FILES.iter().any(|(known, ..)| *known == name), "{name}");
+                names += 1;
+            }
+        }
+        assert!(names >= FILES.len());
+    }
 }
