@@ -15,6 +15,7 @@ use crate::limits::{Call, Limits};
 use crate::linux::files::HostDir;
 use crate::linux::reply::Refusal;
 use crate::linux::sources::Sources;
+use crate::linux::streams::awaited::Awaited;
 use crate::linux::streams::{Output as Sink, Streams};
 use crate::machine::boot::Doorbell;
 use crate::program::Program;
@@ -283,6 +284,17 @@ impl Command {
     pub(crate) fn run_until_stopped(&mut self) -> Result<Outcome, RunError> {
         let (mut run, _) = self.prepare(Pipes::Captured, Stdio::inherit)?;
         run.job.keeps_state = true;
+        run.finish()
+    }
+
+    /// Runs the program on this thread until it asks for input; its state is kept if it is stopped. Its stdin stays for another run.
+    pub(crate) fn run_until_input(&mut self) -> Result<Outcome, RunError> {
+        let stdin = self.stdin.take();
+        let prepared = self.prepare(Pipes::Captured, Stdio::inherit);
+        self.stdin = stdin;
+        let (mut run, _) = prepared?;
+        run.job.keeps_state = true;
+        run.streams.awaited = Some(Awaited::Stdin);
         run.finish()
     }
 

@@ -22,6 +22,8 @@ pub enum End {
     Deadlock,
     /// Its cancel token was cancelled, or its [`Child`](crate::Child) was killed.
     Cancelled,
+    /// It asked for input, where it was to be stopped: [`Command::stop_at_input`](crate::Command::stop_at_input). No other run ends so.
+    AtInput,
 }
 
 /// A limit that a run reached.
@@ -67,6 +69,7 @@ impl fmt::Display for End {
             Self::Trap(trap) => trap.fmt(f),
             Self::Deadlock => f.write_str("deadlock: it waits for something that nobody can send"),
             Self::Cancelled => f.write_str("cancelled"),
+            Self::AtInput => f.write_str("stopped where it asks for input"),
         }
     }
 }

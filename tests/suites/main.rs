@@ -55,3 +55,4 @@ mod sources;
 mod stdio;
 mod threat_model;
 mod vdso;
+mod warm;

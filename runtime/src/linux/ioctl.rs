@@ -41,19 +41,22 @@ impl Kernel<'_> {
         Ok(0)
     }
 
-    fn readable(&mut self, fd: i32, object: Object) -> Result<u64, Errno> {
+    fn readable(&mut self, fd: i32, object: Object) -> Reply {
         match object {
             Object::File(_) => {
                 let offset = self.process.files.lseek(fd, 0, SEEK_CUR)?;
                 Ok(self.process.files.stat(fd)?.size.saturating_sub(offset).max(0).unsigned_abs())
             }
             Object::Pipe(pipe) | Object::Socket(pipe) => Ok(self.process.files.pipe_state(pipe)?.filled as u64),
-            Object::Stream(Stream::Stdin) => match &self.streams.input {
-                Input::Empty => Ok(0),
-                Input::Bytes { bytes, position } => Ok(bytes.len().saturating_sub(*position) as u64),
-                Input::File(file) => rustix::io::ioctl_fionread(file),
-            },
-            _ => Err(Errno::NOTTY),
+            Object::Stream(Stream::Stdin) => {
+                self.streams.ask()?;
+                match &self.streams.input {
+                    Input::Empty => Ok(0),
+                    Input::Bytes { bytes, position } => Ok(bytes.len().saturating_sub(*position) as u64),
+                    Input::File(file) => Ok(rustix::io::ioctl_fionread(file)?),
+                }
+            }
+            _ => Err(Errno::NOTTY.into()),
         }
     }
 }

@@ -118,6 +118,10 @@ impl Kernel<'_> {
         let mut wanted = [Stream::Stdin, Stream::Stdout, Stream::Stderr].map(|stream| (stream, 0));
         let mut is_live = false;
         for &(object, events) in waited {
+            if object == Object::Stream(Stream::Stdin) {
+                // Whatever of it is waited for: nobody is at its other end yet.
+                self.streams.ask()?;
+            }
             if let Object::Stream(stream) = object
                 && self.streams.file(stream).is_some()
             {
@@ -189,6 +193,10 @@ impl Kernel<'_> {
 
     fn stream_ready(&mut self, stream: Stream, events: u16) -> Result<u16, Refusal> {
         let direction = if stream == Stream::Stdin { POLLIN | POLLRDNORM } else { POLLOUT | POLLWRNORM };
+        // Who asks for neither finds out whether it is open, as Rust's programs do before `main`.
+        if stream == Stream::Stdin && events & direction != 0 {
+            self.streams.ask()?;
+        }
         let Some(file) = self.streams.file(stream) else {
             return Ok(direction);
         };

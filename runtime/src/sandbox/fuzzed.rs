@@ -1,7 +1,7 @@
 //! A guest that is run on one input after the other, each from the same state.
 //!
 //! ```text
-//! boot ──► it waits for an input: in NEXT, in FUZZ START, in a read of stdin or an open of its file
+//! boot ──► it waits for an input: in NEXT, in FUZZ START, where it asks for stdin or opens its file
 //!            │ counters are cleared, the state is saved
 //!            ▼
 //!          the input is put where the guest finds it ──► it runs ──► what came of it ──► restore ──┐
@@ -52,7 +52,7 @@ pub(crate) enum Way {
     Called { ordinal: u32, buffer: Span },
     /// On stdin or as a file: it said where inputs begin.
     Started { file: Option<Vec<u8>> },
-    /// On stdin: it stands in its first read.
+    /// On stdin, which it is about to read or to wait for.
     Stdin,
     /// As a file, which it is about to open.
     File(Vec<u8>),
@@ -127,7 +127,7 @@ impl Fuzzed {
                 Ok(Driven::Answered(Answer::Ready)) => break way_in(&core, function, asked_for)?,
                 // Nothing was asked, and no function of the host's is there to wait for.
                 Ok(Driven::Answered(_) | Driven::Yielded | Driven::Waiting) => {}
-                Err(Halt::End(End::Cancelled, Pause::Syscall)) if core.streams.has_asked() => {
+                Err(Halt::End(End::AtInput, Pause::Syscall)) => {
                     break match asked_for.and_then(Awaited::into_file) {
                         Some(path) => Way::File(located(&core.process, &path)?),
                         None => Way::Stdin,

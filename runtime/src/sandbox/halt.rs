@@ -60,9 +60,9 @@ impl fmt::Debug for Halt {
 impl Halt {
     pub(super) fn refused(refusal: Refusal, pause: Pause) -> Self {
         match refusal {
-            Refusal::End(end @ (End::Limit(Limit::Wall | Limit::Cpu | Limit::HostCalls) | End::Cancelled)) => {
-                Self::End(end, pause)
-            }
+            Refusal::End(
+                end @ (End::Limit(Limit::Wall | Limit::Cpu | Limit::HostCalls) | End::Cancelled | End::AtInput),
+            ) => Self::End(end, pause),
             Refusal::End(end) => Self::End(end, Pause::Never),
             Refusal::Host(error) => Self::Host(error),
             Refusal::Errno(errno) => Self::Errno(errno),

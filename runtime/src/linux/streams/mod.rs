@@ -3,13 +3,13 @@
 //! Everything that can block is a [`HostFile`], and every wait on one ends at the run's limits. Output is counted before it is written:
 //! a program that prints without end reaches its limit, whatever the other end does.
 
-#[cfg(feature = "fuzz")]
 pub(crate) mod awaited;
 pub(crate) mod host_file;
 mod tail;
 
 use std::sync::Arc;
 
+use awaited::Awaited;
 use host_file::HostFile;
 pub(crate) use tail::SharedTail;
 
@@ -55,33 +55,24 @@ pub(crate) struct Streams {
     pub(crate) bytes_out: u64,
     /// The end of stderr, if it is kept.
     pub(crate) tail: Option<SharedTail>,
-    /// What the program is stopped at, in a harness.
-    #[cfg(feature = "fuzz")]
-    pub(crate) awaited: Option<awaited::Awaited>,
+    /// What the program is stopped at when it asks for it.
+    pub(crate) awaited: Option<Awaited>,
 }
 
 impl Streams {
     /// Streams of a run that may write `left` bytes.
     pub(crate) fn new(input: Input, output: Output, error: Output, left: u64) -> Self {
-        Self {
-            input,
-            output,
-            error,
-            left,
-            bytes_in: 0,
-            bytes_out: 0,
-            tail: None,
-            #[cfg(feature = "fuzz")]
-            awaited: None,
-        }
+        Self { input, output, error, left, bytes_in: 0, bytes_out: 0, tail: None, awaited: None }
     }
 
     /// True if the program asked for input that is not there yet.
     pub(crate) fn has_asked(&self) -> bool {
-        #[cfg(feature = "fuzz")]
-        return self.awaited == Some(awaited::Awaited::Asked);
-        #[cfg(not(feature = "fuzz"))]
-        false
+        self.awaited == Some(Awaited::Asked)
+    }
+
+    /// The program wants to know something of stdin, which ends the run if that is awaited.
+    pub(crate) fn ask(&mut self) -> Result<(), Refusal> {
+        Awaited::stdin(&mut self.awaited)
     }
 
     /// From now on the end of what is written to stderr is kept.
@@ -104,8 +95,7 @@ impl Streams {
 
     /// Reads into `buf`; 0 is the end. `before` is what the system call has done so far.
     pub(crate) fn read(&mut self, buf: &mut [u8], before: Done, watch: &mut Watch) -> Result<usize, Refusal> {
-        #[cfg(feature = "fuzz")]
-        awaited::Awaited::read(&mut self.awaited)?;
+        self.ask()?;
         let count = match &mut self.input {
             Input::Empty => 0,
             Input::Bytes { bytes, position } => {
