@@ -68,6 +68,20 @@ fn what_the_program_prints_is_that_inputs() {
 }
 
 #[test]
+fn a_program_that_waits_for_stdin_before_it_reads_begins_there_with_every_input() {
+    for way in ["poll-now", "select", "epoll-edge", "fionread"] {
+        let builder = Harness::builder(&program("inputs")).timeout(PATIENCE).output(1 << 16).arg(way);
+        let mut harness = builder.build().expect("a harness");
+        for input in ["a", "another", "a"] {
+            assert_eq!(verdict(&mut harness, input.as_bytes()), Verdict::Ok, "{way}");
+            let printed = String::from_utf8_lossy(harness.stdout()).into_owned();
+            assert!(printed.ends_with(&format!("\n{} {input}\n", input.len())), "{way}: {printed}");
+            assert_eq!(printed.contains(&format!("\n{}\n", input.len())), way == "fionread", "{printed}");
+        }
+    }
+}
+
+#[test]
 fn an_input_of_a_file_is_as_long_as_files_may_be() {
     let mut harness = plain("plain_file", "bare").arg("input").file("input").build().expect("a harness");
     let max = harness.max_input();

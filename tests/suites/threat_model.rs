@@ -44,6 +44,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("snapshot_files", include_str!("snapshot_files.rs")),
     ("snapshots", include_str!("snapshots.rs")),
     ("state_tests", include_str!("../../runtime/src/linux/state/tests/mod.rs")),
+    ("warm", include_str!("warm.rs")),
 ];
 
 /// The cells of every row of a table but its head.

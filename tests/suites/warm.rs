@@ -165,6 +165,17 @@ fn fed(mut child: Child, input: &[u8]) -> (End, Vec<u8>) {
 }
 
 #[test]
+fn a_program_that_waits_for_the_other_end_to_hang_up_is_stopped_there_and_sees_it() {
+    let program = program("inputs");
+    let (before, snapshot) = warm(&mut inputs(&program, "hang-up"));
+    assert!(before.starts_with(b"prepared\n"));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(writer);
+    let output = going_on(&snapshot, Stdio::from(reader));
+    assert_eq!(output.end, End::Exited(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn the_commands_own_input_is_neither_read_nor_used_up() {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(b"still there").expect("room");

@@ -87,7 +87,7 @@ Examples:
   ampoule run --dir ./data:/data:rw --cwd /data /bin/busybox ls -l
   ampoule run --sources 7 ./prog       the same time and randomness in every run
   ampoule run --stats ./prog
-  ampoule run app.amp                  what `ampoule snapshot save --after` has stopped
+  ampoule run app.amp                  what `ampoule snapshot save` has stopped, --after a time or --at-input
   ampoule run --json ./prog 2>report.json";
 
 pub(crate) fn variable(text: &str) -> Result<(String, String), String> {

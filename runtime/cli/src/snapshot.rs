@@ -42,6 +42,9 @@ struct Save {
     /// Stop it after this time, wherever it is: a program that nobody calls
     #[arg(long, value_name = "TIME", value_parser = units::time, conflicts_with = "until_serve")]
     after: Option<Duration>,
+    /// Stop it where it first asks for input, to run it from there with one input after the other
+    #[arg(long, conflicts_with_all = ["until_serve", "after"])]
+    at_input: bool,
     /// Memory: program, heap, stack and page tables together
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::size)]
     memory: u64,
@@ -65,14 +68,16 @@ struct Save {
 }
 
 const SAVE_EXAMPLES: &str =
-    "What the program prints before it is stopped goes to stdout and stderr; its stdin is empty.
+    "What the program prints before it is stopped goes to stdout and stderr; its stdin is empty, and with --at-input not looked at.
 The file holds the program's memory: whoever can read it can read what the program knows.
 Exit code: 0, or 125 if there is no snapshot.
 
 Examples:
   ampoule snapshot save plugin.elf -o plugin.amp
   ampoule snapshot save --after 100ms -o app.amp ./app --its-own-option
-  ampoule run app.amp";
+  ampoule run app.amp
+  ampoule snapshot save --at-input -o filter.amp ./filter --its-own-option
+  ampoule run filter.amp < first; ampoule run filter.amp < second";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_EXAMPLES)]
@@ -110,6 +115,7 @@ fn write(save: &Save) -> Result<u8, Box<dyn Error>> {
     save.confine.apply(&Confinement::new().allow_write(beside))?;
     let snapshot = match save.after {
         Some(after) => stopped_after(save, &program, limits, after)?,
+        None if save.at_input => stopped_at_input(save, &program, limits)?,
         None => until_serve(save, &program, limits)?,
     };
     snapshot.save(&save.output)?;
@@ -136,20 +142,29 @@ fn until_serve(save: &Save, program: &Program, limits: Limits) -> Result<Snapsho
 }
 
 fn stopped_after(save: &Save, program: &Program, limits: Limits, after: Duration) -> Result<Snapshot, Box<dyn Error>> {
-    let mut command = Command::new(program);
-    command.arg0(&save.program).args(&save.arguments).limits(limits);
     // CPU time never ends it first.
-    command.call(Call::new().wall(after).cpu(after.saturating_mul(2)));
-    for (key, value) in &save.env {
-        command.env(key, value);
-    }
-    let stopped = command.stop()?;
+    let stopped = command(save, program, limits).call(Call::new().wall(after).cpu(after.saturating_mul(2))).stop()?;
     stopped.snapshot.ok_or_else(|| match stopped.end {
         End::Limit(Limit::Wall) => {
             "the program was not under way, or in the middle of writing: try another --after".into()
         }
         end => format!("the program ended before it was stopped ({end}): try a shorter --after").into(),
     })
+}
+
+fn stopped_at_input(save: &Save, program: &Program, limits: Limits) -> Result<Snapshot, Box<dyn Error>> {
+    let stopped = command(save, program, limits).stop_at_input()?;
+    stopped.snapshot.ok_or_else(|| format!("the program did not come to ask for input ({})", stopped.end).into())
+}
+
+/// A program that nobody calls.
+fn command(save: &Save, program: &Program, limits: Limits) -> Command {
+    let mut command = Command::new(program);
+    command.arg0(&save.program).args(&save.arguments).limits(limits);
+    for (key, value) in &save.env {
+        command.env(key, value);
+    }
+    command
 }
 
 fn print(show: &Show) -> Result<u8, Box<dyn Error>> {

@@ -139,3 +139,30 @@ fn a_snapshot_is_saved_and_goes_on_by_processes_that_have_confined_themselves() 
         assert!(told.contains(option[0]), "{told}");
     }
 }
+
+#[test]
+fn a_program_is_saved_where_it_asks_for_input_and_run_from_there_with_one_after_the_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [reads, asks, ends, saved] = ["reads", "asks", "ends", "saved.amp"].map(|name| directory.path().join(name));
+    let exits = [0xb8, 60, 0, 0, 0, 0xbf, 7, 0, 0, 0, 0x0f, 0x05]; // exit(7)
+    for (program, code) in [(&reads, CODE), (&asks, ASKING), (&ends, &exits)] {
+        std::fs::write(program, elf(code)).expect("a file");
+    }
+    let ampoule = || Command::new(env!("CARGO_BIN_EXE_ampoule"));
+    let save = |program| ampoule().args(["snapshot", "save", "--at-input", "-o"]).args([&saved, program]).output();
+    for (program, printed, input, code) in [(&reads, "!", "?", 7), (&asks, "", "eleven byte", 11)] {
+        let output = save(program).expect("the command");
+        assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.stdout, printed.as_bytes());
+        for _ in 0..2 {
+            let (pipe, mut writer) = std::io::pipe().expect("a pipe");
+            writer.write_all(input.as_bytes()).expect("room");
+            let output = ampoule().arg("run").arg(&saved).stdin(pipe).output().expect("the command");
+            assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.stdout, b"", "what it printed before it asked was printed then");
+        }
+    }
+    let output = save(&ends).expect("the command");
+    assert_eq!(output.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("exited with status 7"), "it says what became of it");
+}

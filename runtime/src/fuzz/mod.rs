@@ -27,7 +27,7 @@
 //! |---|---|---|
 //! | has `LLVMFuzzerTestOneInput`, and is linked with `sdk/c/fuzz.c` | as the function's argument | the driver's loop |
 //! | is a plugin that exports a function of bytes | as the function's argument: [`HarnessBuilder::function`] | `serve()` |
-//! | reads stdin | on stdin | its first read of it |
+//! | reads stdin | on stdin | its first read of it, or `poll` for it |
 //! | reads a file | as that file: [`HarnessBuilder::file`] | its first look at it |
 //!
 //! A program with `fuzz.c` in it tells where its counters of edges are, and logs what it compares.

@@ -16,6 +16,7 @@ mod programs;
 mod report;
 mod snapshots;
 mod subjects;
+mod warm;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use crate::subjects::{Subject, generous};
 /// Bytes that go through.
 const BYTES: u32 = 10 << 20;
 /// Where its standard library is, inside as outside.
-const LIBRARY: &str = "/usr/lib/python3.11";
+pub(crate) const LIBRARY: &str = "/usr/lib/python3.11";
 const ARGUMENTS: [&str; 4] = ["-I", "-B", "-c", "print('first line')"];
 
 pub(crate) fn all() -> Vec<Subject> {
@@ -31,18 +31,21 @@ pub(crate) fn all() -> Vec<Subject> {
     vec![subject("CPython, first line", 1.6, python()), subject("10 MiB through cat", 1.5, streaming())]
 }
 
-fn found(path: PathBuf, how: &str) -> (PathBuf, Program) {
+pub(crate) fn found(path: PathBuf, how: &str) -> (PathBuf, Program) {
     let program = Program::from_file(&path).unwrap_or_else(|error| panic!("{error}: {how}"));
     (path, program)
+}
+
+/// CPython and where it is.
+pub(crate) fn cpython() -> (PathBuf, Program) {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "../target".into());
+    found(PathBuf::from(target).join("programs/python"), "tests/programs/run python builds it")
 }
 
 fn python() -> Box<dyn FnMut() -> (Duration, Duration)> {
     let program = OnceCell::new();
     Box::new(move || {
-        let (path, program) = program.get_or_init(|| {
-            let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "../target".into());
-            found(PathBuf::from(target).join("programs/python"), "tests/programs/run python builds it")
-        });
+        let (path, program) = program.get_or_init(cpython);
         let library = HostDir::read_only(LIBRARY).expect("libpython3.11-stdlib");
         let inside = with_kept_machines(|| {
             let mut command = Command::new(program);

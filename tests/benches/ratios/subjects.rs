@@ -12,6 +12,7 @@ use crate::fuzzing;
 use crate::programs;
 use crate::report::Goal;
 use crate::snapshots;
+use crate::warm;
 
 /// Something to measure beside its floor.
 pub(crate) struct Subject {
@@ -85,6 +86,7 @@ pub(crate) fn all() -> Vec<Subject> {
     .chain(snapshots::all())
     .chain(fuzzing::all())
     .chain(programs::all())
+    .chain(warm::all())
     .collect()
 }
 

@@ -104,7 +104,10 @@ int main(int argc, char **argv) {
     else if (is(way, "poll")) CHECK(poll(&wanted, 1, -1) == 1 && wanted.revents & POLLIN);
     else if (is(way, "poll-now")) CHECK(poll(&wanted, 1, 0) == 1 && wanted.revents & POLLIN);
     else if (is(way, "ppoll")) CHECK(ppoll(&wanted, 1, &second, NULL) == 1 && wanted.revents & POLLIN);
-    else if (is(way, "select")) wait_by_select(NULL);
+    else if (is(way, "hang-up")) {
+        wanted.events = 0;
+        CHECK(poll(&wanted, 1, -1) == 1 && wanted.revents == POLLHUP);
+    } else if (is(way, "select")) wait_by_select(NULL);
     else if (is(way, "select-now")) wait_by_select(&(struct timeval){0, 0});
     else if (is(way, "epoll")) wait_by_epoll(EPOLLIN, -1);
     else if (is(way, "epoll-now")) wait_by_epoll(EPOLLIN, 0);
