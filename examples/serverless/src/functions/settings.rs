@@ -38,6 +38,9 @@ pub(crate) struct Settings {
     /// Whether programs read their input while it comes and answer while they write
     #[arg(long)]
     pub(crate) streaming: bool,
+    /// Whether programs begin anew for every request, and not where they ask for their input: what they draw at random before is every request's otherwise
+    #[arg(long)]
+    pub(crate) cold: bool,
 }
 
 /// A setting that cannot be so.

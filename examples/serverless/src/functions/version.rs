@@ -1,9 +1,10 @@
 //! One version of a function, ready to be invoked.
 //!
 //! ```text
-//! exports handle      boot to `serve` ─ snapshot ─ Pool       invocation: take ─ call ─ give back, which restores the snapshot
-//! knows nothing       Program                                 invocation: a run from its start to its end, the body as stdin
-//! snapshot of either  is where it is                          invocation: the same, from there
+//! exports handle       boot to `serve` ─ snapshot ─ Pool       invocation: take ─ call ─ give back, which restores the snapshot
+//! asks for its input   start to the asking ─ snapshot          invocation: a run from there to its end, the body as stdin
+//! asks for nothing     Program                                 invocation: a run from its start
+//! a snapshot           is where it is                          invocation: the same, from there
 //! ```
 
 use std::io;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 
 use ampoule::{
     Call, CallError, CancelToken, Command, End, Function as Export, Imports, InterfaceError, Output, Pool, PoolError,
-    PoolStats, Program, ProgramError, Sandbox, SandboxError, Snapshot, SnapshotError, SnapshotFileError, State, Stdio,
+    PoolStats, Program, ProgramError, RunError, Sandbox, SandboxError, Snapshot, SnapshotError, SnapshotFileError,
+    State, Stdio,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -68,6 +70,10 @@ pub(crate) enum NoFunction {
     Start(#[from] SandboxError),
     #[error("it cannot be snapshotted: {0}")]
     Snapshot(#[from] SnapshotError),
+    #[error("it cannot be run: {0}")]
+    Run(#[from] RunError),
+    #[error("it ended before it asked for its input: {0}")]
+    Ended(End),
     #[error("it gets no pool: {0}")]
     Pool(#[from] PoolError),
     #[error("the snapshot is of a sandbox that is {state}: take one of a sandbox that waits for its next call")]
@@ -213,8 +219,22 @@ impl Kind {
                 let ready = sandbox.snapshot()?;
                 Ok(Self::Handler(pool(&ready, settings)?, ready))
             }
-            None if interface.is_empty() => Ok(Self::Program),
+            None if interface.is_empty() && settings.cold => Ok(Self::Program),
+            None if interface.is_empty() => Self::warm(program, settings),
             _ => Err(NoFunction::NoHandle { exports: list(interface.exports()) }),
+        }
+    }
+
+    /// Starts the program, up to where it asks for its input.
+    fn warm(program: &Program, settings: &Settings) -> Result<Self, NoFunction> {
+        let mut command = Command::new(program);
+        command.limits(settings.limits()).call(settings.call()).stdout(Stdio::null()).stderr(Stdio::null());
+        let stopped = command.stop_at_input()?;
+        match (stopped.snapshot, stopped.end) {
+            // What it wrote before belongs to every answer, and it writes that only when it starts.
+            (Some(snapshot), _) if stopped.stats.bytes_out == 0 => Ok(Self::Stopped(snapshot)),
+            (Some(_), _) | (None, End::Exited(0)) => Ok(Self::Program),
+            (None, end) => Err(NoFunction::Ended(end)),
         }
     }
 
