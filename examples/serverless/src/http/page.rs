@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 
 /// Nothing but what this server serves: whatever a guest writes into an answer, the page loads and runs nothing of it.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page's own scripts cannot make markup of a text either.
+const POLICY: &str = "default-src 'self'; require-trusted-types-for 'script'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 const INDEX: &str = include_str!("../../page/index.html");
 const SCRIPT: &str = "text/javascript; charset=utf-8";
