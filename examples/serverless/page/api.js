@@ -14,7 +14,7 @@ export const events = new EventTarget();
 export class Problem extends Error {
   constructor(status, { title, detail, kind, report, request } = {}) {
     super(detail || title || `the server answered ${status}`);
-    Object.assign(this, { status, title, kind, report, request });
+    Object.assign(this, { status, kind, report, request });
   }
 }
 

@@ -42,9 +42,9 @@ export async function show() {
   if (wanted() === id) body.replaceChildren(shown);
 }
 
-function contents({ id, function: name, version, time, end, report }) {
+function contents({ id, function: name, version, time, count, end, report }) {
   const facts = element("dl");
-  const when = typeof time === "number" ? format.time(time) : time;
-  describe(facts, [["Report", id], ["Function", `${name}, version ${version}`], ["Time", when], ["End", end]]);
-  return element("div", {}, facts, element("pre", {}, report));
+  const seen = `${format.time(time)}, ${format.count(count)} in all`;
+  describe(facts, [["Report", id], ["Function", `${name}, version ${version}`], ["First seen", seen], ["End", end]]);
+  return element("div", {}, facts, element("pre", { tabindex: "0", "aria-label": "Report" }, report));
 }

@@ -6,7 +6,7 @@ import { Problem } from "./api.js";
 
 /** What has failed, and why: `error` is a `Problem`, or what fetch says when nobody answers. */
 export function failed(what, error) {
-  if (!(error instanceof Problem)) return element("p", { class: "bad" }, `${what}: the server does not answer.`);
+  if (!(error instanceof Problem)) return element("p", { class: "bad" }, `${what}: the server is away, or ended the connection.`);
   const shown = element("div", { class: "bad" }, element("p", {}, `${what} (${error.status}): ${error.message}`));
   const facts = [];
   if (error.kind) facts.push(["Kind", format.kind(String(error.kind))]);

@@ -56,8 +56,9 @@ export class Try {
       const response = await api.invoke(this.select.value, body, this.abort.signal);
       await this.show(response, begun);
     } catch (error) {
+      const what = this.result.firstChild === null ? "No answer" : "The answer broke off";
       const cancelled = this.abort.signal.aborted;
-      this.result.append(cancelled ? element("p", { class: "bad" }, "Cancelled.") : failed("No answer", error));
+      this.result.append(cancelled ? element("p", { class: "bad" }, "Cancelled.") : failed(what, error));
     }
     this.busy(false);
   }
@@ -76,13 +77,13 @@ export class Try {
   }
 
   async show(response, begun) {
-    const status = element("p", { class: response.ok ? "good" : "bad" }, element("b", {}, `${response.status} ${response.statusText}`), " ");
+    const code = element("b", {}, `${response.status} ${response.statusText}`);
     const facts = element("span");
+    const status = element("p", { class: response.ok ? "good" : "bad" }, code, " ", facts);
     const headers = element("dl", { class: "headers" });
     describe(headers, [...response.headers]);
     const body = element("pre", { tabindex: "0", "aria-label": "Body of the answer" });
     this.result.append(status, body, element("details", {}, element("summary", {}, "Headers"), headers));
-    status.append(facts);
     const id = response.headers.get("x-request-id");
     const request = id === null ? "" : `, request ${id}`;
     const parts = await read(response, (text, size) => {
