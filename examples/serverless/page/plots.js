@@ -72,8 +72,9 @@ class Plot {
   constructor(figure, title, look) {
     this.title = title;
     this.svg = svg("svg", { class: "plot", height: HEIGHT, role: "img", tabindex: "0" });
+    this.caption = element("figcaption");
     this.legend = element("ul", { class: "legend" });
-    figure.append(element("figcaption", {}, title), this.svg, this.legend);
+    figure.append(this.caption, this.svg, this.legend);
     this.listen(look);
   }
 
@@ -140,7 +141,8 @@ class Plot {
     const sample = sampleAt(view);
     this.svg.replaceChildren(...this.grid(ticks), ...marks, ...this.cursor(view, sample));
     const told = series.map(({ name, value, text }) => [name, sample === undefined ? "–" : text(value(sample))]);
-    this.tell(series, told, view.looked === null || sample === undefined ? "now" : `${Math.round(view.now - sample.at)} s ago`);
+    const isNow = view.looked === null || sample === undefined;
+    this.tell(series, told, isNow ? this.title : `${this.title}, ${Math.round(view.now - sample.at)} s ago`);
   }
 
   grid(ticks) {
@@ -159,8 +161,9 @@ class Plot {
     return [svg("line", { class: "cursor", x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom })];
   }
 
-  /** Writes the legend, and the same for those who cannot see the plot. */
-  tell(series, told, when) {
+  /** Writes caption and legend, and the same for those who cannot see the plot. */
+  tell(series, told, caption) {
+    setText(this.caption, caption);
     if (this.legend.children.length !== told.length) {
       this.legend.replaceChildren(...told.map(() => element("li", {}, element("span"), " ", element("b"))));
     }
@@ -171,7 +174,7 @@ class Plot {
       setText(item.lastChild, text);
     });
     const values = told.length === 0 ? "none" : told.map((pair) => pair.join(" ")).join(", ");
-    this.svg.setAttribute("aria-label", `${this.title}, ${when}: ${values}. The arrow keys go through the seconds.`);
+    this.svg.setAttribute("aria-label", `${caption}: ${values}. The arrow keys go through the seconds.`);
   }
 }
 

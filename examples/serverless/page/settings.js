@@ -13,12 +13,18 @@ const NUMBERS = [
   ["wait_ms", "Longest wait", "ms"],
 ];
 
+const FLAGS = [
+  ["streaming", "Streams its reply"],
+  ["cold", "Is started anew each time"],
+];
+
 /** The settings of a description as pairs of term and text. */
 export function told(settings) {
   const numbers = NUMBERS.filter(([key]) => key in settings);
+  const flags = FLAGS.filter(([key]) => key in settings);
   return [
     ...numbers.map(([key, label, unit]) => [label, `${settings[key]} ${unit}`.trim()]),
-    ["Streams its reply", settings.streaming ? "yes" : "no"],
+    ...flags.map(([key, label]) => [label, settings[key] ? "yes" : "no"]),
   ];
 }
 
@@ -31,8 +37,10 @@ export class SettingsFields {
       this.add(container, key, unit ? `${label}, ${unit}` : label, input);
     }
     const choices = [["", "default"], ["false", "no"], ["true", "yes"]];
-    const options = choices.map(([value, text]) => element("option", { value }, text));
-    this.add(container, "streaming", "Streams its reply", element("select", {}, ...options));
+    for (const [key, label] of FLAGS) {
+      const options = choices.map(([value, text]) => element("option", { value }, text));
+      this.add(container, key, label, element("select", {}, ...options));
+    }
   }
 
   add(container, key, label, input) {

@@ -89,6 +89,9 @@ fn an_upload_appears_in_the_list_without_a_reload_and_deleting_removes_it() {
     let browser = open(&server);
     browser.find(&line("misbehaves"));
     browser.value("window.loaded = 'once'");
+    for setting in server.functions()[0]["settings"].as_object().unwrap().keys() {
+        browser.find(&format!("//*[@id='setting-{setting}']"));
+    }
 
     browser.click("//summary[.='Settings']");
     browser.enter("//*[@id='setting-concurrency']", "3");
@@ -281,6 +284,10 @@ fn the_plots_move_with_the_requests() {
     open_details(&browser, "misbehaves");
     press(&browser, "misbehaves", "Plot it");
     assert_eq!(browser.value("rises('answered') && rises('failed')"), true);
+
+    // The keys go back in time.
+    browser.enter("//*[@id='plot-rate']//*[name()='svg']", "\u{e012}");
+    browser.find("//*[@id='plot-rate']/figcaption[contains(., ' s ago')]");
     assert_quiet(&browser, &[]);
 }
 
