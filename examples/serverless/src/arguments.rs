@@ -58,6 +58,9 @@ pub(crate) struct Common {
     /// Longest file of a function, in MiB
     #[arg(long = "image-mib", value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096).map(count))]
     pub(crate) image_mib: usize,
+    /// Memory of all guests together, in MiB; three quarters of what the machine and the control group have, unless said otherwise
+    #[arg(long = "guests-mib", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) guests_mib: Option<u32>,
     /// How much guests that compute for long give way to short ones: the nice value of their threads
     #[arg(long, value_name = "NICE", default_value_t = 10, value_parser = clap::value_parser!(i32).range(0..=19))]
     pub(crate) nice: i32,

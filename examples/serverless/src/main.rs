@@ -6,6 +6,7 @@
 //! http               who asks: over HTTP ──────┐
 //! functions          what is asked for: deployed, kept, invoked
 //! lanes              which threads a guest computes on
+//! memory             how much guests may have together
 //! ```
 #![deny(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod functions;
 mod http;
 mod lanes;
 mod load;
+mod memory;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Error> {
+    let guests_mib = arguments.common.guests_mib.unwrap_or_else(memory::default_mib);
+    ampoule::set_memory_budget(u64::from(guests_mib) << 20);
     let nice = arguments.common.nice;
     let background = runtime("background", move || lanes::give_way(nice))?;
     let front = runtime("front", || {})?;

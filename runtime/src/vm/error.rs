@@ -143,6 +143,10 @@ fn advice(source: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => {
             "load the module (modprobe kvm_intel, kvm_amd or kvm_pvm), or enable nested virtualization"
         }
+        // A device that the control group does not have is EPERM, whoever asks.
+        _ if source.raw_os_error() == Some(libc::EPERM) => {
+            "give the container or service the device (docker run --device /dev/kvm, systemd DeviceAllow=)"
+        }
         io::ErrorKind::PermissionDenied => "join its group (usermod -aG kvm $USER, then log in again)",
         _ => "see `ampoule doctor`",
     }

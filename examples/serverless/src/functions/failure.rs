@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use ampoule::{CallError, End, Limit, PoolError, RunError, Trap};
+use ampoule::{CallError, End, HostError, Limit, PoolError, RunError, SandboxError, Trap};
 
 use super::admission::Refused;
 use super::reports::ReportId;
@@ -49,13 +49,15 @@ pub(crate) enum Kind {
     BodyLost,
     /// Whoever asked did not wait for the end.
     HungUp,
+    /// The guests of this host have all the memory that they may have together.
+    HostFull,
     /// The server or its host failed.
     Host,
 }
 
 impl Kind {
     /// All of them; a kind's place is its number.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Unknown,
         Self::BodyTooLong,
         Self::QueueFull,
@@ -69,6 +71,7 @@ impl Kind {
         Self::Failed,
         Self::BodyLost,
         Self::HungUp,
+        Self::HostFull,
         Self::Host,
     ];
 
@@ -88,13 +91,14 @@ impl Kind {
             Self::Failed => "failed",
             Self::BodyLost => "body_lost",
             Self::HungUp => "hung_up",
+            Self::HostFull => "host_full",
             Self::Host => "host",
         }
     }
 
     /// True if another attempt can go well: nothing of the function has run.
     pub(crate) fn is_refusal(self) -> bool {
-        matches!(self, Self::QueueFull | Self::WaitedTooLong)
+        matches!(self, Self::QueueFull | Self::WaitedTooLong | Self::HostFull)
     }
 
     /// True if what was used up or broken costs the host more than an answer does.
@@ -156,7 +160,8 @@ impl Failure {
                 Self::new(Kind::Failed, detail)
             }
             error @ CallError::TooLong { .. } => Self::new(Kind::ReplyTooLong, clean(&error.to_string())),
-            error @ (CallError::Host(_) | CallError::State(_)) => Self::new(Kind::Host, error.to_string()),
+            CallError::Host(error) => Self::new(of_host(&error), error.to_string()),
+            error @ CallError::State(_) => Self::new(Kind::Host, error.to_string()),
             error => Self::new(Kind::Failed, clean(&error.to_string())),
         }
     }
@@ -164,14 +169,24 @@ impl Failure {
 
 impl From<PoolError> for Failure {
     fn from(error: PoolError) -> Self {
-        Self::new(Kind::Host, error.to_string())
+        let kind = match &error {
+            PoolError::Host(error) | PoolError::Sandbox(SandboxError::Run(RunError::Host(error))) => of_host(error),
+            _ => Kind::Host,
+        };
+        Self::new(kind, error.to_string())
     }
+}
+
+/// A host that is full is not broken.
+fn of_host(error: &HostError) -> Kind {
+    if matches!(error, HostError::MemoryBudget { .. }) { Kind::HostFull } else { Kind::Host }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let kind = match error {
+        let kind = match &error {
             RunError::TooLittleMemory { .. } => Kind::Memory,
+            RunError::Host(error) => of_host(error),
             _ => Kind::Host,
         };
         Self::new(kind, error.to_string())

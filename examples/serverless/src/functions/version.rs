@@ -257,9 +257,11 @@ impl Kind {
     }
 }
 
+/// Sandboxes stay for a while after an invocation. A function that nobody invokes has none: a host may have a thousand of them, and each machine
+/// makes the others' changes of memory slower.
 fn pool(ready: &Snapshot, settings: &Settings) -> Result<Pool<()>, PoolError> {
     let most = usize::try_from(settings.concurrency).unwrap_or(usize::MAX);
-    Pool::builder(ready, &Imports::new()).warm(1).max(most).build()
+    Pool::builder(ready, &Imports::new()).warm(0).max(most).build()
 }
 
 fn list(exports: &[Export]) -> String {

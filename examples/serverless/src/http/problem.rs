@@ -67,7 +67,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::Unknown => StatusCode::NOT_FOUND,
         Kind::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-        Kind::WaitedTooLong => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::WaitedTooLong | Kind::HostFull => StatusCode::SERVICE_UNAVAILABLE,
         Kind::WallTime | Kind::CpuTime => StatusCode::GATEWAY_TIMEOUT,
         Kind::Memory => StatusCode::INSUFFICIENT_STORAGE,
         Kind::ReplyTooLong | Kind::Crash | Kind::Exit | Kind::Failed => StatusCode::BAD_GATEWAY,
