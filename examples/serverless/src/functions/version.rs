@@ -60,7 +60,7 @@ enum Kind {
 pub(crate) enum NoFunction {
     #[error("it is no program: {0}")]
     Program(#[from] ProgramError),
-    #[error("it is no snapshot of this host's: {0}")]
+    #[error("it is neither an ELF nor a snapshot of this host's: {0}")]
     SnapshotFile(#[from] SnapshotFileError),
     #[error("its interface cannot be read: {0}")]
     Interface(#[from] InterfaceError),
