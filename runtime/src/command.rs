@@ -16,14 +16,17 @@ use crate::linux::files::HostDir;
 use crate::linux::reply::Refusal;
 use crate::linux::sources::Sources;
 use crate::linux::streams::awaited::Awaited;
-use crate::linux::streams::{Output as Sink, Streams};
+use crate::linux::streams::{Input, Output as Sink, Streams};
 use crate::machine::boot::Doorbell;
 use crate::program::Program;
 use crate::sandbox::run::{self, Content, Job, Outcome, Placed};
+use crate::sandbox::run_task::RunTask;
 use crate::sandbox::saved::Saved;
 use crate::site::Site;
 use crate::stats::Stats;
 use crate::stdio::{Connected, Pipes, Stdio, WriterThread};
+use crate::vm::parked::Done;
+use crate::vm::watch::Watch;
 
 /// A program to run, and what to run it with.
 ///
@@ -88,6 +91,15 @@ pub struct Status {
 }
 
 impl Output {
+    fn new(outcome: Outcome, streams: Streams) -> Self {
+        let taken = |sink| match sink {
+            Sink::Capture(bytes) => bytes,
+            Sink::Discard | Sink::File(_) => Vec::new(),
+        };
+        let Outcome { end, stats, site, .. } = outcome;
+        Self { end, stdout: taken(streams.output), stderr: taken(streams.error), stats, site }
+    }
+
     /// Where the program stopped, if it crashed: by a trap, or by a signal that it sent to itself.
     #[must_use]
     pub fn site(&self) -> Option<&Site> {
@@ -247,18 +259,34 @@ impl Command {
     pub fn output(&mut self) -> Result<Output, RunError> {
         let (mut run, _) = self.prepare(Pipes::Captured, Stdio::piped)?;
         let outcome = run.finish()?;
-        let taken = |sink| match sink {
-            Sink::Capture(bytes) => bytes,
-            Sink::Discard | Sink::File(_) => Vec::new(),
-        };
-        let Streams { output, error, .. } = run.streams;
-        Ok(Output {
-            end: outcome.end,
-            stdout: taken(output),
-            stderr: taken(error),
-            stats: outcome.stats,
-            site: outcome.site,
-        })
+        Ok(Output::new(outcome, run.streams))
+    }
+
+    /// The same as a future: the program runs while it is polled, a few milliseconds at a time, on whatever thread that is, and no thread waits for
+    /// it but as [`Sandbox::call_async`](crate::Sandbox::call_async) says.
+    ///
+    /// The run begins, and its time with it, when the future is polled first; its streams are taken at once. Dropping it ends the run.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ampoule::{Command, End, Program};
+    ///
+    /// let program = Program::from_file("/bin/busybox")?;
+    /// let output = Command::new(&program).args(["sleep", "1"]).output_async().await?;
+    /// assert_eq!(output.end, End::Exited(0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
+    pub fn output_async(&mut self) -> impl Future<Output = Result<Output, RunError>> + Send + use<> {
+        let prepared = self.prepare(Pipes::Captured, Stdio::piped);
+        async move {
+            let (run, _) = prepared?;
+            let (outcome, streams) = run.finish_awaited().await?;
+            Ok(Output::new(outcome, streams))
+        }
     }
 
     /// Runs the program on this thread.
@@ -368,25 +396,42 @@ impl Run {
     /// Runs to the end and closes the streams.
     pub(crate) fn finish(&mut self) -> Result<Outcome, RunError> {
         let writers = std::mem::take(&mut self.writers);
-        let outcome = run::run(&self.job, &mut self.streams, |streams, watch| {
-            // The pipes' ends close, so that readers see the end and writer threads finish.
-            for output in [&mut streams.output, &mut streams.error] {
-                if matches!(output, Sink::File(_)) {
-                    *output = Sink::Discard;
-                }
-            }
-            streams.input = crate::linux::streams::Input::Empty;
-            for writer in &writers {
-                watch.wait(&[(writer.done.as_fd(), PollFlags::IN)], None).map_err(Refusal::from)?;
-            }
-            Ok(())
-        })?;
-        for writer in writers {
-            if writer.thread.is_finished() {
-                // A writer that failed has closed its pipe: the program has seen that, as it would see a reader gone.
-                let _ = writer.thread.join();
-            }
-        }
+        let outcome = run::run(&self.job, &mut self.streams, |streams, watch| close(&writers, streams, watch))?;
+        join(writers);
         Ok(outcome)
+    }
+
+    /// The same as a task.
+    async fn finish_awaited(self) -> Result<(Outcome, Streams), RunError> {
+        let Self { job, streams, writers } = self;
+        let mut task =
+            RunTask::new(job, streams, |streams: &mut Streams, watch: &mut Watch| close(&writers, streams, watch))?;
+        let outcome = (&mut task).await?;
+        let streams = task.streams;
+        join(writers);
+        Ok((outcome, streams))
+    }
+}
+
+/// Closes the pipes' ends, so that readers see the end and writer threads finish, and waits for these.
+fn close(writers: &[WriterThread], streams: &mut Streams, watch: &mut Watch) -> Result<(), Refusal> {
+    for output in [&mut streams.output, &mut streams.error] {
+        if matches!(output, Sink::File(_)) {
+            *output = Sink::Discard;
+        }
+    }
+    streams.input = Input::Empty;
+    for writer in writers {
+        watch.wait_in_call(Done::Nothing, &[(writer.done.as_fd(), PollFlags::IN)], None)?;
+    }
+    Ok(())
+}
+
+fn join(writers: Vec<WriterThread>) {
+    for writer in writers {
+        if writer.thread.is_finished() {
+            // A writer that failed has closed its pipe: the program has seen that, as it would see a reader gone.
+            let _ = writer.thread.join();
+        }
     }
 }

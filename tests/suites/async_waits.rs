@@ -55,7 +55,7 @@ impl Wake for Counter {
 }
 
 /// Polls until the future returns without having woken its task: it waits for something, and runs no more.
-fn poll_until_it_rests<F: Future>(mut future: Pin<&mut F>) {
+pub(crate) fn poll_until_it_rests<F: Future>(mut future: Pin<&mut F>) {
     loop {
         let wakes = Arc::new(Counter::default());
         let poll = future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&wakes))));

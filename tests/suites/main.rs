@@ -11,6 +11,7 @@ mod abi_document;
 mod async_calls;
 mod async_waits;
 mod attributions;
+mod awaited_commands;
 mod bug_classes;
 mod crash_reports;
 mod doorbells;

@@ -83,6 +83,10 @@ impl Kernel<'_> {
                 Err(end) => {
                     let [first, second, ..] = arguments;
                     self.process.waited |= self.only_waits(number, first, second);
+                    if self.streams.has_asked() {
+                        // Nothing of it has happened: whoever goes on begins to wait.
+                        self.process.waits_until = None;
+                    }
                     return Err(end);
                 }
             };

@@ -22,15 +22,12 @@ use super::func::Func;
 use super::halt::{Halt, Pause};
 use super::imports::poll;
 use super::instance::{Sandbox, prepare};
-use super::rest::Rest;
+use super::rest::{Rest, SLICE};
 use super::session::{Used, decoded};
 use crate::limits::Call;
 use crate::vm::clock::{self, Nanos};
 use crate::vm::parked::Parked;
 use crate::vm::watch::{Budget, Slice, Watch};
-
-/// How long a guest runs until others get their turn.
-const SLICE: Nanos = 5_000_000;
 
 impl<T: Send> Sandbox<T> {
     /// Calls a function within limits, as a future: the guest runs while it is polled, a few milliseconds at a time. No thread waits for the

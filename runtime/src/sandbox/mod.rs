@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! entry     programs, loaded, or as they were then
-//! run       a Command's run, start to end         step      enter, serve, look at the limits; halt: why it does not go on
+//! run       a Command's run, start to end         course    how far it is
+//! step      enter, serve, look at the limits      halt      why it does not go on
 //! instance  Sandbox: a guest that is called       builder   what it is made with
 //! core      the guest, and its own calls served   session   what its caller keeps of it
 //! home      where it is: in a machine or in none  saved     what it needs to go on
 //! func      a typed handle on an export           imports   the host's functions; context: what they see
-//! future    calls for tasks of an executor        rest      what they wait for; alarm: wakes them
+//! future    calls for tasks of an executor        run_task  runs for them; rest: what they wait for; alarm: wakes them
 //! live      Live: called through the ring         link      its caller's ends of it; pace: its limits; vcpu_thread: the other side
 //! codec     values as messages                    region    memory that many guests read; log: what guests say
 //! ```
@@ -17,6 +18,7 @@ pub(crate) mod builder;
 mod codec;
 pub(crate) mod context;
 pub(crate) mod core;
+mod course;
 mod entry;
 pub(crate) mod error;
 pub(crate) mod func;
@@ -36,6 +38,7 @@ mod pace;
 pub(crate) mod region;
 mod rest;
 pub(crate) mod run;
+pub(crate) mod run_task;
 pub(crate) mod saved;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod script;

@@ -9,6 +9,9 @@ use crate::vm::clock::{self, Nanos};
 use crate::vm::error::HostError;
 use crate::vm::parked::Parked;
 
+/// How long a guest runs until others get their turn.
+pub(super) const SLICE: Nanos = 5_000_000;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Rest {

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
-
 use super::State;
-use super::entry;
+use super::course::{Course, Pass};
 use super::halt::{Halt, Pause};
 use super::saved::{Channel, Position, Saved};
 use super::session::Used;
-use super::step::{Meter, Rules, serve_again, step};
+use super::step::Meter;
 use crate::end::End;
 use crate::error::RunError;
 use crate::limits::{Call, Limits};
@@ -23,14 +21,12 @@ use crate::linux::{Kernel, NotStarted, Process, Start};
 use crate::machine::Machine;
 use crate::machine::boot::Doorbell;
 use crate::machine::load::Loaded;
-use crate::machine::probe::HostProbe;
-use crate::machine::shared::NoRoom;
-use crate::machine::shells::{self, Fittings};
+use crate::machine::shells::Fittings;
 use crate::program::Program;
 use crate::site::Site;
 use crate::stats::Stats;
 use crate::vm::cancel::CancelToken;
-use crate::vm::clock;
+use crate::vm::clock::{self, Nanos};
 use crate::vm::device::Features;
 use crate::vm::error::HostError;
 use crate::vm::features::GuestFeatures;
@@ -53,15 +49,6 @@ pub(crate) struct Job {
     pub(crate) from: Option<Arc<Saved>>,
     /// Its state is wanted if it is stopped.
     pub(crate) keeps_state: bool,
-}
-
-/// What is in a machine before the program's first instruction there.
-#[derive(Debug, Clone, Copy)]
-enum Beginning<'a> {
-    /// The program, as it was loaded.
-    Loaded(&'a Loaded),
-    /// The program in the middle.
-    Saved(&'a Saved),
 }
 
 /// Something in the program's file system before it starts.
@@ -97,36 +84,15 @@ pub(crate) struct Outcome {
 pub(crate) fn run(
     job: &Job,
     streams: &mut Streams,
-    close: impl FnOnce(&mut Streams, &mut Watch) -> Result<(), Refusal>,
+    mut close: impl FnMut(&mut Streams, &mut Watch) -> Result<(), Refusal>,
 ) -> Result<Outcome, RunError> {
-    let probe = HostProbe::get()?;
+    let mut course = Course::new()?;
     let mut watch = Watch::begin(budget(job))?;
-    let fittings = fittings(job);
-    if let Some(saved) = &job.from {
-        let mut machine = shells::lend(&fittings, &saved.machine)?.map_err(|NoRoom| HostError::NoGuest)?;
-        let beginning = Beginning::Saved(saved);
-        let outcome = run_in(&mut machine, beginning, &mut watch, probe.features(), job, streams, close);
-        shells::give(machine, fittings);
-        return outcome;
+    match course.go_on(job, streams, &mut watch, Nanos::MAX, &mut close)? {
+        Pass::Over(outcome) => Ok(*outcome),
+        // This thread waits, and until the end of time.
+        Pass::Later(_) => Err(Halt::nobody_waits().into()),
     }
-    let (mut machine, loaded) = match entry::load(job, &fittings, &mut watch) {
-        Ok(Ok(loaded)) => loaded,
-        // Without regions there is always room for them.
-        Ok(Err(NoRoom)) => return Err(HostError::NoGuest.into()),
-        Err(not_started) => {
-            let end = ended(not_started.into_halt(&job.limits)?)?;
-            return finish(
-                end,
-                |watch, _| Stats { wall: Duration::from_nanos(watch.wall_used()), ..Stats::default() },
-                streams,
-                &mut watch,
-                close,
-            );
-        }
-    };
-    let outcome = run_in(&mut machine, Beginning::Loaded(&loaded), &mut watch, probe.features(), job, streams, close);
-    shells::give(machine, fittings);
-    outcome
 }
 
 /// What `job` may use.
@@ -143,54 +109,8 @@ pub(super) fn budget(job: &Job) -> Budget {
     }
 }
 
-/// Runs `job` in a machine that has its beginning.
-fn run_in(
-    machine: &mut Machine,
-    beginning: Beginning<'_>,
-    watch: &mut Watch,
-    features: Features,
-    job: &Job,
-    streams: &mut Streams,
-    close: impl FnOnce(&mut Streams, &mut Watch) -> Result<(), Refusal>,
-) -> Result<Outcome, RunError> {
-    machine.attach(watch.mask_inside())?;
-    let mut meter = Meter::default();
-    let mut process = None;
-    let (started, pause) = match beginning {
-        Beginning::Loaded(loaded) => (start(job, loaded, features, machine, watch, streams), None),
-        Beginning::Saved(saved) => (Ok(saved.process.clone()), saved.position.pause),
-    };
-    let halt = match started {
-        Ok(started) => {
-            let process = process.insert(started);
-            let mut kernel = Kernel { process, machine: &mut *machine, watch: &mut *watch, streams };
-            let served = if pause == Some(Pause::Syscall) { serve_again(&mut kernel, &mut meter) } else { Ok(()) };
-            match served {
-                Ok(()) => serve(&mut kernel, &job.program, &mut meter),
-                Err(halt) => halt,
-            }
-        }
-        Err(not_started) => not_started.into_halt(&job.limits)?,
-    };
-    let saved = match (&halt, &process) {
-        (Halt::End(_, pause @ (Pause::Between | Pause::Syscall)), Some(process)) if job.keeps_state => {
-            Some(Box::new(save(job, machine, process, *pause)?))
-        }
-        _ => None,
-    };
-    let end = ended(halt)?;
-    let site = match (&end, &process) {
-        (End::Signaled(_), Some(process)) => Some(Box::new(process.site(machine, None))),
-        _ => None,
-    };
-    let counts = process.as_ref().map(|process: &Process| &process.counts);
-    let stats_of = |watch: &Watch, streams: &Streams| stats(machine, Used::of(watch), streams, &meter, counts);
-    let outcome = finish(end, stats_of, streams, watch, close)?;
-    Ok(Outcome { site, saved, ..outcome })
-}
-
 /// What its machine is made with.
-fn fittings(job: &Job) -> Fittings {
+pub(super) fn fittings(job: &Job) -> Fittings {
     match &job.from {
         Some(saved) => saved.fittings.clone(),
         None => Fittings::new(job.limits.pages(), job.doorbell),
@@ -198,7 +118,7 @@ fn fittings(job: &Job) -> Fittings {
 }
 
 /// The state of a program that was stopped.
-fn save(job: &Job, machine: &mut Machine, process: &Process, pause: Pause) -> Result<Saved, HostError> {
+pub(super) fn save(job: &Job, machine: &mut Machine, process: &Process, pause: Pause) -> Result<Saved, HostError> {
     Ok(Saved {
         program: job.program.clone(),
         limits: job.limits.clone(),
@@ -210,36 +130,6 @@ fn save(job: &Job, machine: &mut Machine, process: &Process, pause: Pause) -> Re
         position: Position { state: State::Stopped, pause: Some(pause), calling: Arc::from(""), ordinal: None },
         features: GuestFeatures::found(),
     })
-}
-
-/// How a run ended that does not go on.
-fn ended(halt: Halt) -> Result<End, RunError> {
-    match halt {
-        Halt::End(end, _) => Ok(end),
-        Halt::Host(error) => Err(error.into()),
-        // An errno belongs to a system call, and there is none: the host's own set-up failed.
-        Halt::Errno(errno) => Err(RunError::Setup { source: errno.into() }),
-        Halt::Parked(_) => Err(Halt::nobody_waits().into()),
-        // Nobody calls into the program, and it calls nobody.
-        Halt::Protocol(_) | Halt::Panic(_) => Err(RunError::Setup { source: Errno::PROTO.into() }),
-    }
-}
-
-/// Closes the streams of a run that ended.
-fn finish(
-    end: End,
-    stats: impl FnOnce(&Watch, &Streams) -> Stats,
-    streams: &mut Streams,
-    watch: &mut Watch,
-    close: impl FnOnce(&mut Streams, &mut Watch) -> Result<(), Refusal>,
-) -> Result<Outcome, RunError> {
-    // A writer that does not take what was printed in time: the run is over by its limit, unless it was over anyhow.
-    let end = match close(streams, watch) {
-        Err(Refusal::End(late)) if matches!(end, End::Exited(_)) => late,
-        Ok(()) | Err(Refusal::End(_) | Refusal::Errno(_) | Refusal::Parked(_)) => end,
-        Err(Refusal::Host(error)) => return Err(error.into()),
-    };
-    Ok(Outcome { end, stats: stats(watch, streams), site: None, saved: None })
 }
 
 /// What a run did and what it cost.
@@ -271,7 +161,7 @@ impl NotStarted {
     }
 }
 
-/// Lays out what a program that was loaded starts with.
+/// Makes the process of a program that was loaded, and its stack.
 pub(super) fn start(
     job: &Job,
     loaded: &Loaded,
@@ -303,15 +193,6 @@ pub(super) fn start(
     }
     Kernel { process: &mut process, machine, watch, streams }.start(loaded, &start)?;
     Ok(process)
-}
-
-/// Serves the program until something ends it; that is what is returned.
-fn serve(kernel: &mut Kernel<'_>, program: &Program, meter: &mut Meter) -> Halt {
-    loop {
-        if let Err(halt) = step(kernel, program, meter, Rules::default()) {
-            return halt;
-        }
-    }
 }
 
 #[cfg(test)]

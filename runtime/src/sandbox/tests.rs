@@ -1,9 +1,16 @@
 //! What every exit comes to, on a fake vCPU; and a whole life with each kernel call failing in turn, on a real one.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
 use ampoule_kernel::{abi, layout};
 
+use super::super::course::{Lent, begin_in};
+use super::super::entry;
+use super::super::run_task::RunTask;
 use super::*;
 use crate::linux::streams::{Input, Output};
+use crate::machine::probe::HostProbe;
 use crate::machine::shells::set_max_idle_machines;
 use crate::trap::TrapCause;
 use crate::vm::error::HostError;
@@ -68,9 +75,13 @@ fn play(steps: Vec<Step>) -> Result<Outcome, RunError> {
         Ok(loaded) => loaded,
         Err(not_started) => panic!("{not_started:?}"),
     };
-    run_in(&mut machine, Beginning::Loaded(&loaded), &mut watch, Features::default(), &job, &mut streams(), |_, _| {
-        Ok(())
-    })
+    let (lent, mut streams) = (Lent { machine: Some(machine), fittings: None }, streams());
+    let stage = begin_in(&job, lent, &loaded, Features::default(), &mut streams, &mut watch)?;
+    let mut course = Course { stage, meter: Meter::default(), used: Used::default() };
+    match course.go_on(&job, &mut streams, &mut watch, Nanos::MAX, &mut |_, _| Ok(()))? {
+        Pass::Over(outcome) => Ok(*outcome),
+        Pass::Later(parked) => panic!("{parked:?}"),
+    }
 }
 
 fn stop(exit: Exit) -> Step {
@@ -228,6 +239,14 @@ fn a_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_leaks_nothing
     }
     HostProbe::get().unwrap();
     let life = || run(&job(), &mut streams(), |_, _| Ok(()));
+    let as_a_task = || {
+        let mut task = RunTask::new(job(), streams(), |_: &mut Streams, _: &mut Watch| Ok(()))?;
+        loop {
+            if let Poll::Ready(outcome) = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
+                return outcome;
+            }
+        }
+    };
     // Each life in a new machine; and then in the one that the life before it left behind.
     for max_idle in [0, 1] {
         set_max_idle_machines(max_idle);
@@ -239,6 +258,7 @@ fn a_life_in_which_any_kernel_call_fails_ends_in_a_typed_error_and_leaks_nothing
             assert_eq!(calls, [HostCall::SignalMask, HostCall::GetDirtyLog, HostCall::Run]);
         }
         every_call_fails_once(&calls, life);
+        every_call_fails_once(&calls, as_a_task);
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::End;
 use crate::end::Limit;
 use crate::linux::rig::watch_slice;
+use crate::linux::streams::awaited::Awaited;
 use crate::linux::streams::host_file::HostFile;
 use crate::linux::streams::{Input, Output};
 use crate::vm::clock;
@@ -115,6 +116,18 @@ fn a_write_is_parked_while_nothing_of_it_is_written_and_its_thread_waits_with_on
         Err(Refusal::End(End::Limit(Limit::Wall))) => assert!(!rig.process.waited(), "it cannot be served again"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_wait_for_input_that_nobody_has_given_yet_begins_when_somebody_goes_on() {
+    let (mut rig, _writer) = listening();
+    rig.streams.awaited = Some(Awaited::Stdin);
+    rig.put_words(DATA, &[1 << 32]);
+    let asks = serve(&mut rig, Some((POLL, &[DATA, 1, 3_600_000])));
+    assert!(matches!(asks, Err(Refusal::End(End::AtInput))), "{asks:?}");
+    assert!(rig.process.waited() && rig.process.waits_until.is_none());
+    let before = clock::monotonic();
+    assert!(parked(serve(&mut rig, None)).until.unwrap() >= before + 3600 * SECOND);
 }
 
 #[test]
