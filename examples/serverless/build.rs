@@ -12,4 +12,5 @@ fn main() {
         .build();
     ampoule_build::C::new("tests/functions/misbehaves_plainly.c").flag("-Wall").flag("-Wextra").build();
     ampoule_build::C::new("tests/functions/streams.c").flag("-Wall").flag("-Wextra").build();
+    ampoule_build::C::new("tests/functions/takes.c").flag("-Wall").flag("-Wextra").build();
 }

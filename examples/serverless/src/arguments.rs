@@ -1,17 +1,22 @@
 //! The command line.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 
+use crate::error::Error;
 use crate::functions::settings::Settings;
 
 /// Serve untrusted functions over HTTP, a fresh machine state for every request
 #[derive(Debug, clap::Parser)]
-#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[cfg(feature = "nats")]
+    #[command(subcommand)]
+    pub(crate) command: Option<crate::worker::arguments::Command>,
     #[command(flatten)]
     pub(crate) serve: Serve,
     #[command(flatten)]
@@ -29,12 +34,11 @@ pub(crate) struct Serve {
     /// Where to listen; beyond this machine only with a token
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) address: SocketAddr,
-    /// A file with the token that requests have to have
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// The token itself, where a file is not to be had
-    #[arg(long, value_name = "TOKEN", env = "SERVERLESS_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
-    pub(crate) token: Option<String>,
+    #[command(flatten)]
+    pub(crate) token: Token,
+    /// A directory that keeps the functions; without one, a restart forgets them
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) store: Option<PathBuf>,
     /// Connections at once; more wait
     #[arg(long, value_name = "COUNT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..).map(count))]
     pub(crate) connections: usize,
@@ -46,12 +50,35 @@ pub(crate) struct Serve {
     pub(crate) drain: Duration,
 }
 
+/// What requests have to have.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Token {
+    /// A file with the token that requests have to have
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The token itself, where a file is not to be had
+    #[arg(long, value_name = "TOKEN", env = "SERVERLESS_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
+    pub(crate) token: Option<String>,
+}
+
+impl Token {
+    /// The token, if there is one.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub(crate) fn read(&self) -> Result<Option<String>, Error> {
+        match &self.token_file {
+            Some(path) => {
+                fs::read_to_string(path).map(Some).map_err(|source| Error::Read { path: path.clone(), source })
+            }
+            None => Ok(self.token.clone()),
+        }
+    }
+}
+
 /// What every host of functions is.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
-    /// A directory that keeps the functions; without one, a restart forgets them
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(crate) store: Option<PathBuf>,
     /// Functions at most
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..).map(count))]
     pub(crate) functions: usize,
@@ -87,13 +114,14 @@ const EXAMPLES: &str = "Examples:
   serverless ./resize ./render --wall-ms 200     your own, at most 200 ms for a request
   curl --data-binary @notes.txt http://127.0.0.1:8080/invoke/word-count
   curl --upload-file ./resize 'http://127.0.0.1:8080/functions/resize?wall_ms=200'
-  curl http://127.0.0.1:8080/functions";
+  curl http://127.0.0.1:8080/functions
+  serverless worker --nats nats://127.0.0.1      run invocations from a queue";
 
-fn count(number: u32) -> usize {
+pub(crate) fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+pub(crate) fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse::<u32>().map(|count| Duration::from_millis(count.into()))
 }
 

@@ -27,6 +27,9 @@ pub(crate) enum Error {
     Store(#[from] StoreError),
     #[error(transparent)]
     NotListening(#[from] NotListening),
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Worker(#[from] crate::worker::WorkerError),
     #[error("threads cannot be started: {source}; raise the limit on processes (ulimit -u)")]
     Runtime { source: io::Error },
     #[error("cannot listen on {address}: {source}; choose another --address")]

@@ -99,7 +99,8 @@ async fn until<F: Future>(most: Duration, mut future: Pin<&mut F>) -> Option<F::
     .await
 }
 
-struct AbortOnDrop<T>(JoinHandle<T>);
+/// A task that ends when nobody waits for it any more.
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {

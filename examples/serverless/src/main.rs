@@ -4,6 +4,7 @@
 //! arguments, error   the command line, and why it does not start
 //! load               the functions that are there at the start
 //! http               who asks: over HTTP ──────┐
+//! worker             or from a queue in NATS ──┤
 //! functions          what is asked for: deployed, kept, invoked
 //! lanes              which threads a guest computes on
 //! memory             how much guests may have together
@@ -17,11 +18,13 @@ mod http;
 mod lanes;
 mod load;
 mod memory;
+#[cfg(feature = "nats")]
+mod worker;
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::{fs, io, thread};
+use std::{io, thread};
 
 use arguments::{Arguments, Common, LogFormat};
 use clap::Parser;
@@ -34,13 +37,15 @@ use lanes::Lanes;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+#[cfg(feature = "nats")]
+use worker::arguments::Command;
 
 /// The exit code of a program that ctrl-c ended.
 const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log(&arguments.common);
+    start_log(common(&arguments));
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -51,16 +56,36 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Error> {
-    let guests_mib = arguments.common.guests_mib.unwrap_or_else(memory::default_mib);
+    let common = common(&arguments);
+    let guests_mib = common.guests_mib.unwrap_or_else(memory::default_mib);
     ampoule::set_memory_budget(u64::from(guests_mib) << 20);
-    let nice = arguments.common.nice;
+    let nice = common.nice;
     let background = runtime("background", move || lanes::give_way(nice))?;
     let front = runtime("front", || {})?;
     let lanes = Lanes::new(background.handle().clone());
+    #[cfg(feature = "nats")]
+    let done = front.block_on(async {
+        match arguments.command {
+            None => serve(arguments, lanes).await,
+            Some(Command::Worker(worker)) => worker::run(*worker, lanes, stopped()).await,
+            Some(Command::Deploy(deploy)) => worker::submit::deploy(*deploy).await,
+            Some(Command::Submit(submit)) => worker::submit::submit(*submit).await,
+        }
+    });
+    #[cfg(not(feature = "nats"))]
     let done = front.block_on(serve(arguments, lanes));
     // Every request is answered: what is left is a guest that nobody waits for.
     background.shutdown_background();
     done
+}
+
+/// What is said of every host, whichever this one is.
+fn common(arguments: &Arguments) -> &Common {
+    #[cfg(feature = "nats")]
+    if let Some(Command::Worker(worker)) = &arguments.command {
+        return &worker.common;
+    }
+    &arguments.common
 }
 
 fn runtime(name: &str, begins: impl Fn() + Send + Sync + 'static) -> Result<Runtime, Error> {
@@ -71,15 +96,11 @@ fn runtime(name: &str, begins: impl Fn() + Send + Sync + 'static) -> Result<Runt
 }
 
 async fn serve(arguments: Arguments, lanes: Lanes) -> Result<(), Error> {
-    let Arguments { serve, common, settings } = arguments;
+    let Arguments { serve, common, settings, .. } = arguments;
     let settings = settings.checked().map_err(|source| Error::Setting { source })?;
-    let token = match &serve.token_file {
-        Some(path) => Some(fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?),
-        None => serve.token,
-    };
     let address = serve.address;
-    let access = Access::new(address, token.as_deref())?;
-    let store = common.store.as_deref().map(Store::open).transpose()?;
+    let access = Access::new(address, serve.token.read()?.as_deref())?;
+    let store = serve.store.as_deref().map(Store::open).transpose()?;
     let most = Most { functions: common.functions, image_bytes: common.image_mib << 20 };
     let functions = Arc::new(Functions::new(store, lanes, most));
     functions.load()?;

@@ -39,23 +39,40 @@ impl Function {
 
     /// Answers a request. Dropping the future stops the guest.
     pub(crate) async fn invoke(&self, lanes: &Lanes, reports: &Arc<Reports>, body: Bytes) -> Result<Vec<u8>, Failure> {
+        self.invoke_version(self.version(), lanes, reports, body).await
+    }
+
+    /// The same with a version that was asked for before: whoever tells which one answered has to.
+    pub(crate) async fn invoke_version(
+        &self,
+        version: Arc<Version>,
+        lanes: &Lanes,
+        reports: &Arc<Reports>,
+        body: Bytes,
+    ) -> Result<Vec<u8>, Failure> {
         let mut counted = Counted::begin(&self.measures);
-        let answered = self.serve(lanes, reports, body).await;
+        let answered = self.serve(version, lanes, reports, body).await;
         counted.set(&answered);
         answered
     }
 
     /// Answers a request while its body comes. Dropping the future, or the answer, stops the guest.
-    pub(crate) async fn stream(&self, reports: &Arc<Reports>, body: Pieces) -> Result<Answer, Failure> {
+    pub(crate) async fn stream(&self, lanes: &Lanes, reports: &Arc<Reports>, body: Pieces) -> Result<Answer, Failure> {
         let mut counted = Counted::begin(&self.measures);
         let version = self.version();
         let admitted = version.admission.enter().await.map_err(Failure::from);
         let admitted = admitted.inspect_err(|failure| counted.outcome = Err(failure.kind))?;
-        streaming::answer((version, Arc::clone(reports)), (admitted, counted), body).await
+        let lane = (lanes.clone(), Arc::clone(&self.history));
+        streaming::answer((version, Arc::clone(reports)), lane, (admitted, counted), body).await
     }
 
-    async fn serve(&self, lanes: &Lanes, reports: &Arc<Reports>, body: Bytes) -> Result<Vec<u8>, Failure> {
-        let version = self.version();
+    async fn serve(
+        &self,
+        version: Arc<Version>,
+        lanes: &Lanes,
+        reports: &Arc<Reports>,
+        body: Bytes,
+    ) -> Result<Vec<u8>, Failure> {
         let most = version.manifest.settings.body_bytes();
         if body.len() > most {
             return Err(Failure::body_too_long(most));

@@ -211,7 +211,18 @@ impl Functions {
 
     /// Invokes a program whose body comes in pieces. Dropping the future, or the answer, stops it.
     pub(crate) async fn stream(&self, function: &Function, body: Pieces) -> Result<Answer, Failure> {
-        function.stream(&self.reports, body).await
+        function.stream(&self.lanes, &self.reports, body).await
+    }
+
+    /// The same with a version of the function that was asked for before.
+    #[cfg(feature = "nats")]
+    pub(crate) async fn invoke_version(
+        &self,
+        function: &Function,
+        version: Arc<Version>,
+        body: Bytes,
+    ) -> Result<Vec<u8>, Failure> {
+        function.invoke_version(version, &self.lanes, &self.reports, body).await
     }
 
     pub(crate) fn reports(&self) -> &Reports {

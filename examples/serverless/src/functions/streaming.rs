@@ -19,7 +19,7 @@ use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{Receiver, Sender};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admitted;
@@ -27,6 +27,7 @@ use super::failure::{Failure, Kind};
 use super::function::Counted;
 use super::reports::Reports;
 use super::version::Version;
+use crate::lanes::{AbortOnDrop, History, Lanes};
 
 /// Bytes of an answer that are held back: a program that fails before it has written so many gets the status of its failure…
 const HELD: usize = 64 << 10;
@@ -46,23 +47,26 @@ pub(crate) enum Answer {
     Pieces(Pieces),
 }
 
+/// How a program's run came out of its lane.
+type Ran = Result<Result<Output, RunError>, JoinError>;
+
 /// A program that runs.
 struct Running {
     version: Arc<Version>,
     reports: Arc<Reports>,
     output: Receiver,
-    run: JoinHandle<Result<Output, RunError>>,
+    run: AbortOnDrop<Ran>,
     /// Why the body did not come to its end, if that is why the program was stopped.
     lost: Arc<Mutex<Option<Failure>>>,
-    _pump: AbortOnDrop,
-    _hang_up: CancelOnDrop,
-    _admitted: Admitted,
+    _pump: AbortOnDrop<()>,
     counted: Counted,
+    _admitted: Admitted,
 }
 
 /// Runs a program on a body that comes in pieces. Dropping the future, or the stream that it returns, stops the program.
 pub(super) async fn answer(
     (version, reports): (Arc<Version>, Arc<Reports>),
+    lane: (Lanes, Arc<History>),
     (admitted, counted): (Admitted, Counted),
     body: Pieces,
 ) -> Result<Answer, Failure> {
@@ -71,14 +75,12 @@ pub(super) async fn answer(
     let (output, stdout) = io::pipe().map_err(no_pipe)?;
     let input = Sender::from_owned_fd(input.into()).map_err(no_pipe)?;
     let output = Receiver::from_owned_fd(output.into()).map_err(no_pipe)?;
-    let token = CancelToken::new();
-    let run = start(&version, &token, stdin, stdout)?;
+    let stop = CancelToken::new();
+    let run = start(&version, lane, &stop, stdin, stdout)?;
     let lost = Arc::default();
     let most = version.manifest.settings.body_bytes();
-    let pump = AbortOnDrop(tokio::spawn(pump(body, input, most, token.clone(), Arc::clone(&lost))));
-    let hang_up = CancelOnDrop(token);
-    let mut running =
-        Running { version, reports, output, run, lost, _pump: pump, _hang_up: hang_up, _admitted: admitted, counted };
+    let pump = AbortOnDrop(tokio::spawn(pump(body, input, most, stop, Arc::clone(&lost))));
+    let mut running = Running { version, reports, output, run, lost, _pump: pump, _admitted: admitted, counted };
     let mut held = BytesMut::new();
     let mut old = None;
     while held.len() < HELD {
@@ -118,15 +120,16 @@ async fn next((mut running, held): (Running, BytesMut)) -> io::Result<Option<(By
 
 fn start(
     version: &Version,
-    token: &CancelToken,
+    (lanes, history): (Lanes, Arc<History>),
+    stop: &CancelToken,
     stdin: PipeReader,
     stdout: PipeWriter,
-) -> Result<JoinHandle<Result<Output, RunError>>, Failure> {
-    let mut command = version.command(version.manifest.settings.call().cancel(token))?;
-    // The command goes with its ends of the pipes, so that the answer comes to its end.
-    Ok(spawn_blocking(move || {
-        command.stdin(Stdio::from(OwnedFd::from(stdin))).stdout(Stdio::from(OwnedFd::from(stdout))).output()
-    }))
+) -> Result<AbortOnDrop<Ran>, Failure> {
+    let mut command = version.command(version.manifest.settings.call().cancel(stop))?;
+    // The run takes its ends of the pipes, and closes them: so the answer comes to its end.
+    let run =
+        command.stdin(Stdio::from(OwnedFd::from(stdin))).stdout(Stdio::from(OwnedFd::from(stdout))).output_async();
+    Ok(AbortOnDrop(tokio::spawn(async move { lanes.run(&history, run).await })))
 }
 
 /// Gives the program its input, no more than it may have. What it does not read does not come in.
@@ -166,27 +169,11 @@ impl Running {
     }
 
     async fn outcome(&mut self) -> Result<(), Failure> {
-        let output = (&mut self.run).await.map_err(|_| Failure::panicked())??;
+        let run = (&mut self.run).await.and_then(|run| run);
+        let output = run.map_err(|_| Failure::panicked())??;
         if let Some(lost) = self.lost.lock().take() {
             return Err(lost);
         }
         self.version.ended_well(&output, &self.reports)
-    }
-}
-
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Stops a guest that nobody waits for any more.
-pub(super) struct CancelOnDrop(pub(super) CancelToken);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }

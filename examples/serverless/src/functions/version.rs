@@ -12,13 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ampoule::{
-    Call, CallError, CancelToken, Command, End, Function as Export, Imports, InterfaceError, Output, Pool, PoolError,
-    PoolStats, Program, ProgramError, RunError, Sandbox, SandboxError, Snapshot, SnapshotError, SnapshotFileError,
-    State, Stdio,
+    Call, CallError, Command, End, Function as Export, Imports, InterfaceError, Output, Pool, PoolError, PoolStats,
+    Program, ProgramError, RunError, Sandbox, SandboxError, Snapshot, SnapshotError, SnapshotFileError, State, Stdio,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
 use super::admission::Admission;
 use super::failure::Failure;
@@ -26,7 +24,6 @@ use super::name::Name;
 use super::reports::Reports;
 use super::settings::Settings;
 use super::store::Manifest;
-use super::streaming::CancelOnDrop;
 
 /// What is called in a function that has the SDK.
 const HANDLE: &str = "handle";
@@ -150,11 +147,8 @@ impl Version {
 
     /// Runs a program to its end.
     async fn run(&self, reports: &Reports, body: Bytes) -> Result<Vec<u8>, Failure> {
-        let token = CancelToken::new();
-        let _hang_up = CancelOnDrop(token.clone());
-        let mut command = self.command(self.manifest.settings.call().cancel(&token))?;
-        let run = spawn_blocking(move || command.stdin(Stdio::bytes(body)).output());
-        let output = run.await.map_err(|_| Failure::panicked())??;
+        let mut command = self.command(self.manifest.settings.call())?;
+        let output = command.stdin(Stdio::bytes(body)).output_async().await?;
         self.ended_well(&output, reports)?;
         Ok(output.stdout)
     }

@@ -86,6 +86,23 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
+/// The routes of a host that somebody else asks: what it does, and how it is.
+#[cfg(feature = "nats")]
+pub(crate) fn observed(server: Arc<Server>) -> Router {
+    let guarded = Router::new()
+        .route("/functions", get(manage::list))
+        .route("/reports/{id}", get(manage::report))
+        .route("/metrics", get(metrics::metrics))
+        .layer(from_fn_with_state(Arc::clone(&server), access::guard));
+    Router::new()
+        .route("/healthz", get(health))
+        .merge(guarded)
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no_route", "there is nothing here") })
+        .layer(from_fn_with_state(Arc::clone(&server), farewell))
+        .layer(from_fn(identity::identify))
+        .with_state(server)
+}
+
 /// Is this server to be sent requests?
 async fn health(State(server): State<Arc<Server>>) -> Response {
     if server.is_draining() {
