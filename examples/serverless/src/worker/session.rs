@@ -15,6 +15,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::Message;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::WorkerError;
@@ -48,7 +49,6 @@ pub(crate) struct Session {
     pub(crate) retry: Duration,
     pub(crate) reply_prefix: String,
     unique: Unique,
-    most: u32,
     room: Arc<Semaphore>,
     _following: Following,
 }
@@ -83,7 +83,6 @@ impl Session {
             retry: worker.retry,
             reply_prefix: worker.reply_prefix.clone(),
             unique: Unique::new(),
-            most: worker.invocations,
             room: Arc::new(Semaphore::new(usize::try_from(worker.invocations).unwrap_or(Semaphore::MAX_PERMITS))),
             _following: following,
         })
@@ -97,6 +96,7 @@ impl Session {
     /// Works until `stop` is ready or the client is gone, and then until what it has fetched is done with.
     pub(crate) async fn serve(self, stop: &mut (impl Future<Output = ()> + Unpin)) -> Ended {
         let session = Arc::new(self);
+        let mut begun = JoinSet::new();
         let mut sieved = None::<Instant>;
         let mut wait = AGAIN.0;
         let ended = loop {
@@ -122,7 +122,7 @@ impl Session {
                 }
                 continue;
             }
-            match session.fetch(room).await {
+            match session.fetch(room, &mut begun).await {
                 Ok(()) => wait = AGAIN.0,
                 Err(error) => {
                     tracing::warn!(%error, "cannot fetch");
@@ -141,9 +141,14 @@ impl Session {
                 sieved = None;
             }
         };
-        // Nobody closes it.
-        let _ = session.room.acquire_many(session.most).await;
-        let _ = session.connection.client.flush().await;
+        match ended {
+            Ended::Stopped => {
+                while begun.join_next().await.is_some() {}
+                let _ = session.connection.client.flush().await;
+            }
+            // What it has begun nobody can be told of any more. It is delivered again.
+            Ended::Lost => begun.shutdown().await,
+        }
         ended
     }
 
@@ -168,25 +173,26 @@ impl Session {
         room
     }
 
-    /// Fetches at most as many messages as there is room for, and runs each.
-    async fn fetch(self: &Arc<Self>, mut room: Vec<OwnedSemaphorePermit>) -> Result<(), async_nats::Error> {
+    /// Fetches at most as many messages as there is room for, and begins to run each.
+    async fn fetch(
+        self: &Arc<Self>,
+        mut room: Vec<OwnedSemaphorePermit>,
+        begun: &mut JoinSet<()>,
+    ) -> Result<(), async_nats::Error> {
+        while begun.try_join_next().is_some() {}
         let batch = self.queue.consumer.batch().max_messages(room.len()).expires(FETCH).messages().await;
         let mut batch = batch?;
         while let Some(message) = batch.next().await {
-            if let Some(place) = room.pop() {
-                self.begin(message?, place);
-            }
+            let message = message?;
+            let Some(place) = room.pop() else { continue };
+            let session = Arc::clone(self);
+            begun.spawn(async move {
+                let _place = place;
+                if let Some(invocation) = Invocation::of(message, &session) {
+                    invocation.run(&session).await;
+                }
+            });
         }
         Ok(())
-    }
-
-    fn begin(self: &Arc<Self>, message: Message, place: OwnedSemaphorePermit) {
-        let session = Arc::clone(self);
-        tokio::spawn(async move {
-            let _place = place;
-            if let Some(invocation) = Invocation::of(message, &session) {
-                invocation.run(&session).await;
-            }
-        });
     }
 }
