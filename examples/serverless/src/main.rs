@@ -37,6 +37,7 @@ use lanes::Lanes;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
 #[cfg(feature = "nats")]
 use worker::arguments::Command;
 
@@ -45,7 +46,7 @@ const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log(common(&arguments));
+    start_log(common(&arguments), level(&arguments));
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -88,6 +89,15 @@ fn common(arguments: &Arguments) -> &Common {
     &arguments.common
 }
 
+/// What is in the log: of what ends by itself, only what is wrong.
+fn level(arguments: &Arguments) -> Level {
+    #[cfg(feature = "nats")]
+    if let Some(Command::Deploy(_) | Command::Submit(_)) = &arguments.command {
+        return Level::WARN;
+    }
+    common(arguments).log_level
+}
+
 fn runtime(name: &str, begins: impl Fn() + Send + Sync + 'static) -> Result<Runtime, Error> {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let mut builder = Builder::new_multi_thread();
@@ -124,8 +134,8 @@ fn greet(functions: &Functions, address: std::net::SocketAddr) -> io::Result<()>
     stdout.flush()
 }
 
-fn start_log(common: &Common) {
-    let log = tracing_subscriber::fmt().with_max_level(common.log_level).with_writer(io::stderr).with_ansi(false);
+fn start_log(common: &Common, level: Level) {
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
     match common.log {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -39,8 +39,8 @@ pub(crate) enum BucketError {
     Server { action: &'static str, bucket: String, source: async_nats::Error },
     #[error("cannot read {name}: {reason}")]
     NotNow { name: Name, reason: String },
-    #[error("{object} is damaged: {reason}")]
-    Damaged { object: String, reason: String },
+    #[error("{object} is refused: {reason}")]
+    Refused { object: String, reason: String },
 }
 
 /// See the module's documentation.
@@ -129,15 +129,15 @@ impl Bucket {
         let text = BASE64_URL_SAFE.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let Some(name) = text.as_deref().and_then(|text| text.parse::<Name>().ok()) else {
             let object = crate::functions::failure::clean(text.as_deref().unwrap_or(token));
-            return Err(BucketError::Damaged { object, reason: "that is no name of a function".to_owned() });
+            return Err(BucketError::Refused { object, reason: "that is no name of a function".to_owned() });
         };
-        let entry = entry(&message.payload).map_err(|reason| BucketError::Damaged { object: name.to_string(), reason });
+        let entry = entry(&message.payload).map_err(|reason| BucketError::Refused { object: name.to_string(), reason });
         Ok((name, entry))
     }
 
     /// Reads a function's file.
     pub(crate) async fn get(&self, name: &Name, object: &Object) -> Result<Bytes, BucketError> {
-        let damaged = |reason: String| BucketError::Damaged { object: name.to_string(), reason };
+        let refused = |reason: String| BucketError::Refused { object: name.to_string(), reason };
         let not_now = |reason: String| BucketError::NotNow { name: name.clone(), reason };
         let mut image = BytesMut::new();
         if object.bytes > 0 {
@@ -151,7 +151,7 @@ impl Bucket {
                     Err(_) => return Err(not_now(format!("{} of {} bytes are there", image.len(), object.bytes))),
                 };
                 if piece.payload.len() > object.bytes - image.len() {
-                    return Err(damaged(format!(
+                    return Err(refused(format!(
                         "it is longer than the {} bytes that it is said to have",
                         object.bytes
                     )));
@@ -160,7 +160,7 @@ impl Bucket {
             }
         }
         if BASE64_URL_SAFE.encode(Sha256::digest(&image)) != object.digest {
-            return Err(damaged("its SHA-256 is another than it is said to be".to_owned()));
+            return Err(refused("its SHA-256 is another than it is said to be".to_owned()));
         }
         Ok(image.freeze())
     }

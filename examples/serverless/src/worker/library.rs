@@ -105,7 +105,7 @@ impl Library {
                     }
                     match self.take(bucket, &name, entry).await {
                         Ok(()) => {}
-                        Err(error @ BucketError::Damaged { .. }) => {
+                        Err(error @ BucketError::Refused { .. }) => {
                             tracing::error!(%error, "a function is not taken up")
                         }
                         Err(error) => {
@@ -138,7 +138,7 @@ impl Library {
     }
 
     async fn deploy(&self, bucket: &Bucket, name: &Name, object: &Object) -> Result<(), BucketError> {
-        let refused = |reason: String| BucketError::Damaged { object: name.to_string(), reason };
+        let refused = |reason: String| BucketError::Refused { object: name.to_string(), reason };
         let most = self.functions.most().image_bytes;
         if object.bytes > most {
             return Err(refused(format!("it has {} bytes, and this worker takes {most}", object.bytes)));

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
-use async_nats::{HeaderMap, header};
 use bytes::Bytes;
 use tokio::time::sleep;
 
@@ -58,7 +58,7 @@ impl Outcome {
     /// Stores it, and then sends it to whoever wants to be told at once. False if the server never said that it is stored.
     pub(crate) async fn tell(self, session: &Session, reply: Option<String>) -> bool {
         let subject = session.queue.prefix.result(&self.id);
-        let (mut headers, payload) = self.message(session);
+        let (headers, payload) = self.message(session);
         let mut wait = AGAIN;
         for _ in 0..TELLINGS {
             let context = &session.connection.context;
@@ -69,7 +69,6 @@ impl Outcome {
             match stored {
                 Ok(()) => {
                     if let Some(reply) = reply {
-                        headers.insert(header::NATS_MESSAGE_ID, "");
                         // Whoever listens may be gone: the result is in the stream.
                         let _ = session.connection.client.publish_with_headers(reply, headers, payload).await;
                     }
