@@ -18,7 +18,7 @@ use nats::{MISBEHAVES, Nats, Queue, SHOUT, TAKES, Told, WORD_COUNT, Worker, depl
 use rustix::process::Signal;
 
 /// Short waits: what is delivered again is so soon.
-const QUICK: [&str; 4] = ["--ack-wait-ms", "2000", "--retry-ms", "20"];
+const QUICK: [&str; 4] = ["--ack-wait-ms", "3000", "--retry-ms", "20"];
 
 #[tokio::test]
 async fn what_is_submitted_has_a_result_that_says_who_answered_and_how_often_it_was_delivered() {
@@ -203,8 +203,8 @@ async fn a_call_that_takes_longer_than_the_ack_wait_is_delivered_once() {
     deploy(&nats, "takes", TAKES, &["--wall-ms", "60000"]);
     let _worker = Worker::start(&nats, &QUICK);
     let mut queue = Queue::open(&nats).await;
-    let told = queue.ask("takes", "long", b"6000").await;
-    assert_eq!((told.outcome(), told.attempt()), (("ok", "6000".to_owned()), 1));
+    let told = queue.ask("takes", "long", b"8000").await;
+    assert_eq!((told.outcome(), told.attempt()), (("ok", "8000".to_owned()), 1));
     queue.drained().await;
     assert_eq!((queue.results().await, queue.consumer().await.num_redelivered), (1, 0));
 }

@@ -159,10 +159,16 @@ impl Bucket {
                 image.extend_from_slice(&piece.payload);
             }
         }
-        if BASE64_URL_SAFE.encode(Sha256::digest(&image)) != object.digest {
-            return Err(refused("its SHA-256 is another than it is said to be".to_owned()));
+        let image = image.freeze();
+        // A large file takes long, and acknowledgements are not to wait for it.
+        let digested = tokio::task::spawn_blocking({
+            let image = image.clone();
+            move || BASE64_URL_SAFE.encode(Sha256::digest(&image))
+        });
+        if digested.await.is_ok_and(|digest| digest == object.digest) {
+            return Ok(image);
         }
-        Ok(image.freeze())
+        Err(refused("its SHA-256 is another than it is said to be".to_owned()))
     }
 
     async fn subscribe(&self, subject: String, deliver: DeliverPolicy) -> Result<(push::Ordered, u64), BucketError> {

@@ -11,6 +11,8 @@ use super::arguments;
 
 /// How long an answer of the server may take. A cluster that elects a leader needs some seconds; whoever asks tries again.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long a server may take to greet. One that is not there is known at once.
+const GREETING: Duration = Duration::from_secs(20);
 /// Longest wait between two attempts to connect.
 const MAX_RECONNECT: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,7 @@ impl Connection {
         let tell = Arc::clone(&found);
         let options = ConnectOptions::new()
             .name(name)
+            .connection_timeout(GREETING)
             .request_timeout(Some(ANSWER))
             .reconnect_delay_callback(|attempts| {
                 let exponent = u32::try_from(attempts).unwrap_or(u32::MAX).min(8);
