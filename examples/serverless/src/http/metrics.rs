@@ -102,7 +102,7 @@ fn durations(rows: &[Row], to: &mut DescriptorEncoder<'_>) -> Result<(), std::fm
     let help = "Time from an invocation's arrival to its outcome, waiting included";
     let unit = prometheus_client::registry::Unit::Seconds;
     let mut family = to.encode_descriptor("duration", help, Some(&unit), MetricType::Histogram)?;
-    let ends = BUCKETS.iter().map(|&most| Duration::from_micros(most).as_secs_f64()).chain([f64::MAX]);
+    let ends = BUCKETS.iter().map(|&most| Duration::from_micros(most).as_secs_f64()).chain([f64::INFINITY]);
     for Row { name, measured, .. } in rows {
         let buckets: Vec<(f64, u64)> = ends.clone().zip(measured.latencies.iter().copied()).collect();
         let all = measured.latencies.iter().sum();
