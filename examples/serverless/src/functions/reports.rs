@@ -54,6 +54,8 @@ pub(crate) struct Told {
 struct Place {
     function: Name,
     version: u64,
+    /// Of its file: a function that was deleted and deployed again begins with the first version again.
+    sha256: String,
     what: String,
     rip: u64,
 }
@@ -67,6 +69,7 @@ impl Reports {
     pub(crate) fn of(
         &self,
         (function, version): (&Name, u64),
+        sha256: &str,
         program: &Program,
         end: &End,
         site: Option<&Site>,
@@ -76,10 +79,10 @@ impl Reports {
             End::Signaled(signal) => (signal.to_string(), site?),
             _ => return None,
         };
-        let place = Place { function: function.clone(), version, what, rip: site.registers().rip };
-        if let Some((_, told)) = self.0.lock().iter_mut().find(|(known, _)| *known == place) {
-            told.count += 1;
-            return Some(told.id);
+        let (function, sha256) = (function.clone(), sha256.to_owned());
+        let place = Place { function, version, sha256, what, rip: site.registers().rip };
+        if let Some(known) = count(&mut self.0.lock(), &place) {
+            return Some(known);
         }
         let report = Report::new(program, end, Some(site))?;
         let mut text = report.to_string();
@@ -90,9 +93,13 @@ impl Reports {
         let id = ReportId(u64::from_le_bytes(id));
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let time = since_1970.map_or(0, |time| time.as_secs());
-        let function = function.to_string();
+        let function = place.function.to_string();
         let told = Told { id, function, version, time, count: 1, end: report.headline, report: text };
         let mut kept = self.0.lock();
+        // Another invocation may have crashed there meanwhile.
+        if let Some(known) = count(&mut kept, &place) {
+            return Some(known);
+        }
         if kept.len() >= KEPT {
             kept.pop_front();
         }
@@ -104,4 +111,11 @@ impl Reports {
     pub(crate) fn get(&self, id: &str) -> Option<Told> {
         self.0.lock().iter().map(|(_, told)| told).find(|told| told.id.to_string() == id).cloned()
     }
+}
+
+/// Counts one more crash at a place that is known.
+fn count(kept: &mut VecDeque<(Place, Told)>, place: &Place) -> Option<ReportId> {
+    let (_, told) = kept.iter_mut().find(|(known, _)| known == place)?;
+    told.count += 1;
+    Some(told.id)
 }

@@ -135,7 +135,9 @@ impl Version {
         if let Err(error) = sandbox.call_bytes_async(HANDLE, body, &mut reply, &call).await {
             // A trap has its own.
             let site = matches!(error, CallError::Ended(End::Signaled(_))).then(|| sandbox.site()).flatten();
-            let report = |end: &_| reports.of((&self.name, self.number), &self.program, end, site.as_ref());
+            let report = |end: &_| {
+                reports.of((&self.name, self.number), &self.manifest.sha256, &self.program, end, site.as_ref())
+            };
             return Err(Failure::of_call(error, report));
         }
         if reply.len() > self.manifest.settings.reply_bytes() {
@@ -159,7 +161,8 @@ impl Version {
         if output.end.success() {
             return Ok(());
         }
-        let report = reports.of((&self.name, self.number), &self.program, &output.end, output.site());
+        let report =
+            reports.of((&self.name, self.number), &self.manifest.sha256, &self.program, &output.end, output.site());
         Err(Failure::ended(&output.end, &String::from_utf8_lossy(&output.stderr), report))
     }
 
