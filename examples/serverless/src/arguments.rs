@@ -42,7 +42,10 @@ pub(crate) struct Serve {
     /// Connections at once; more wait
     #[arg(long, value_name = "COUNT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..).map(count))]
     pub(crate) connections: usize,
-    /// How long a client may take to send a body, in milliseconds
+    /// How long a client may take to send a request's head, and how long a connection may be idle, in milliseconds
+    #[arg(long = "head-ms", value_name = "COUNT", default_value = "10000", value_parser = milliseconds)]
+    pub(crate) head_time: Duration,
+    /// How long a client may take to send a body, and how long it may take nothing of an answer, in milliseconds
     #[arg(long = "body-ms", value_name = "COUNT", default_value = "10000", value_parser = milliseconds)]
     pub(crate) body_time: Duration,
     /// How long answers tell clients to go elsewhere before the server lets nobody in any more, in milliseconds

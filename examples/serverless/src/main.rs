@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! arguments, error   the command line, and why it does not start
+//! descriptors        what connections and machines share
 //! load               the functions that are there at the start
 //! http               who asks: over HTTP ──────┐
 //! worker             or from a queue in NATS ──┤
@@ -12,6 +13,7 @@
 #![deny(unsafe_code)]
 
 mod arguments;
+mod descriptors;
 mod error;
 mod functions;
 mod http;
@@ -107,6 +109,7 @@ fn runtime(name: &str, begins: impl Fn() + Send + Sync + 'static) -> Result<Runt
 
 async fn serve(arguments: Arguments, lanes: Lanes) -> Result<(), Error> {
     let Arguments { serve, common, settings, .. } = arguments;
+    descriptors::raise_limit();
     let settings = settings.checked().map_err(|source| Error::Setting { source })?;
     let address = serve.address;
     let access = Access::new(address, serve.token.read()?.as_deref())?;
@@ -120,7 +123,8 @@ async fn serve(arguments: Arguments, lanes: Lanes) -> Result<(), Error> {
     let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
     greet(&functions, listener.local_addr().map_err(cannot_listen)?).map_err(|source| Error::Print { source })?;
     let server = Arc::new(Server::new(functions, settings, access, serve.body_time));
-    let bounds = Bounds { connections: serve.connections, drain: serve.drain };
+    let bounds =
+        Bounds { connections: serve.connections, head: serve.head_time, stall: serve.body_time, drain: serve.drain };
     listener::serve(listener, http::router(Arc::clone(&server)), &server, bounds, stopped()).await;
     Ok(())
 }

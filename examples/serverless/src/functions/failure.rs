@@ -1,9 +1,11 @@
 //! How an invocation fails, for whoever asked: a kind that programs can tell apart, and a line that no function can make anything else of.
 
 use std::fmt::Write;
+use std::io;
 use std::time::Duration;
 
 use ampoule::{CallError, End, HostError, Limit, PoolError, RunError, SandboxError, Trap};
+use rustix::io::Errno;
 
 use super::admission::Refused;
 use super::reports::ReportId;
@@ -49,7 +51,7 @@ pub(crate) enum Kind {
     BodyLost,
     /// Whoever asked did not wait for the end.
     HungUp,
-    /// The guests of this host have all the memory that they may have together.
+    /// The guests of this host have all the memory that they may have together, or there are no descriptors or threads for one more.
     HostFull,
     /// The server or its host failed.
     Host,
@@ -179,7 +181,21 @@ impl From<PoolError> for Failure {
 
 /// A host that is full is not broken.
 fn of_host(error: &HostError) -> Kind {
-    if matches!(error, HostError::MemoryBudget { .. }) { Kind::HostFull } else { Kind::Host }
+    if is_full(error) { Kind::HostFull } else { Kind::Host }
+}
+
+/// True if the host lacks what others use up: it may be there later.
+pub(crate) fn is_full(error: &HostError) -> bool {
+    match error {
+        HostError::MemoryBudget { .. } | HostError::OutOfDescriptors { .. } => true,
+        HostError::Call { source, .. } => is_used_up(source),
+        _ => false,
+    }
+}
+
+fn is_used_up(error: &io::Error) -> bool {
+    let errors = [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOSPC];
+    errors.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 impl From<RunError> for Failure {
@@ -187,6 +203,7 @@ impl From<RunError> for Failure {
         let kind = match &error {
             RunError::TooLittleMemory { .. } => Kind::Memory,
             RunError::Host(error) => of_host(error),
+            RunError::Setup { source } if is_used_up(source) => Kind::HostFull,
             _ => Kind::Host,
         };
         Self::new(kind, error.to_string())

@@ -32,9 +32,11 @@ impl Function {
         Arc::clone(&self.version.read())
     }
 
-    /// From now on this version is served; what the one before has begun it finishes. Returns that one.
-    pub(crate) fn replace(&self, version: Version) -> Arc<Version> {
-        std::mem::replace(&mut *self.version.write(), Arc::new(version))
+    /// From now on this version is served; what the one before has begun it finishes.
+    pub(crate) fn replace(&self, version: Version) {
+        let version = Arc::new(version);
+        // Dropped without the lock: its machines may be destroyed with it.
+        let _before = std::mem::replace(&mut *self.version.write(), version);
     }
 
     /// Answers a request. Dropping the future stops the guest.

@@ -23,10 +23,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ampoule::{HostError, PoolError, RunError, SandboxError, SnapshotError, SnapshotFileError};
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use self::failure::Failure;
@@ -37,7 +38,11 @@ use self::settings::Settings;
 use self::store::{Manifest, Store, StoreError};
 use self::streaming::{Answer, Pieces};
 use self::version::{NoFunction, Version};
+use crate::descriptors;
 use crate::lanes::Lanes;
+
+/// Deployments that are made ready at once. One that boots for long, up to its own limits, is passed by the others.
+const BOOTING: usize = 8;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -45,8 +50,9 @@ pub(crate) struct Functions {
     by_name: RwLock<BTreeMap<Name, Arc<Function>>>,
     /// None: a restart forgets them.
     store: Option<Arc<Store>>,
-    /// Held by whoever changes which functions there are.
-    changing: Arc<Mutex<()>>,
+    booting: Arc<Semaphore>,
+    /// Held by whoever changes which functions there are, and never while a guest runs.
+    changing: Mutex<()>,
     lanes: Lanes,
     reports: Arc<Reports>,
     most: Most,
@@ -65,13 +71,45 @@ pub(crate) struct Most {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotDeployed {
     #[error(transparent)]
-    NoFunction(#[from] NoFunction),
+    NoFunction(NoFunction),
+    #[error("the server has no room for one more function: {0}")]
+    NoRoom(HostError),
+    #[error(
+        "the server has no room for one more function: most of its descriptors are in use; raise the limit (ulimit -n)"
+    )]
+    NoDescriptors,
+    #[error("the server's host failed: {0}")]
+    Host(HostError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("there are {most} functions, which is as many as this host takes: delete one")]
     TooMany { most: usize },
     #[error("the server failed: its log says how")]
     Panicked,
+}
+
+impl From<NoFunction> for NotDeployed {
+    fn from(error: NoFunction) -> Self {
+        let run = |error| match error {
+            SandboxError::Run(RunError::Host(error)) => Ok(error),
+            error => Err(error),
+        };
+        // What the host lacks is nothing that the function did.
+        let host = match error {
+            NoFunction::Start(error) => run(error).map_err(NoFunction::Start),
+            NoFunction::Pool(PoolError::Sandbox(error)) => run(error).map_err(|error| NoFunction::Pool(error.into())),
+            NoFunction::Run(RunError::Host(error))
+            | NoFunction::Pool(PoolError::Host(error))
+            | NoFunction::Snapshot(SnapshotError::Host(error))
+            | NoFunction::SnapshotFile(SnapshotFileError::Host(error)) => Ok(error),
+            error => Err(error),
+        };
+        match host {
+            Ok(error) if failure::is_full(&error) => Self::NoRoom(error),
+            Ok(error) => Self::Host(error),
+            Err(error) => Self::NoFunction(error),
+        }
+    }
 }
 
 /// What a deployment did.
@@ -87,7 +125,8 @@ impl Functions {
         Self {
             by_name: RwLock::default(),
             store: store.map(Arc::new),
-            changing: Arc::default(),
+            booting: Arc::new(Semaphore::new(BOOTING)),
+            changing: Mutex::default(),
             lanes,
             reports: Arc::default(),
             most,
@@ -130,33 +169,38 @@ impl Functions {
         image: Bytes,
         settings: Settings,
     ) -> Result<Deployed, NotDeployed> {
-        let changing = Arc::clone(&self.changing).lock_owned().await;
+        // Nobody closes the semaphore.
+        let booting = Arc::clone(&self.booting).acquire_owned().await.ok();
         let functions = Arc::clone(self);
         let deploy = move || {
             // Held here: this goes on although nobody waits for it any more.
-            let _changing = changing;
+            let _booting = booting;
             functions.deploy_here(&name, &image, settings)
         };
         spawn_blocking(deploy).await.map_err(|_| NotDeployed::Panicked)?
     }
 
     fn deploy_here(&self, name: &Name, image: &Bytes, settings: Settings) -> Result<Deployed, NotDeployed> {
-        let before = self.get(name.as_str());
-        if before.is_none() && self.by_name.read().len() >= self.most.functions {
-            return Err(NotDeployed::TooMany { most: self.most.functions });
-        }
-        let number = before.as_ref().map_or(1, |before| before.version().number + 1);
+        self.has_room_for(name)?;
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let deployed = since_1970.map_or(0, |time| time.as_secs());
         let manifest = Manifest { settings, deployed, sha256: store::digest(image) };
-        let version = Version::prepare((name, number), manifest.clone(), image.to_vec(), None)?;
+        let mut version = Version::prepare((name, 0), manifest.clone(), image.to_vec(), None)?;
+
+        let _changing = self.changing.lock();
+        self.has_room_for(name)?;
+        let before = self.get(name.as_str());
+        // What is stored and could not be served is no reason to fail, and is not written over.
+        let stored = self.store.as_ref().map(|store| store.highest(name.as_str())).transpose()?.flatten();
+        let served = before.as_ref().map(|before| before.version().number);
+        version.number = stored.max(served).map_or(1, |highest| highest + 1);
+        let number = version.number;
         if let Some(store) = &self.store {
             store.write((name, number), &manifest, image, |path| version.save(path))?;
         }
         let function = match &before {
             Some(before) => {
-                let old = before.replace(version);
-                self.forget(&old);
+                before.replace(version);
                 Arc::clone(before)
             }
             None => {
@@ -165,30 +209,48 @@ impl Functions {
                 function
             }
         };
+        self.forget(name, number);
         tracing::info!(function = %name, version = number, bytes = image.len(), "deployed");
         Ok(Deployed { is_new: before.is_none(), description: function.describe() })
     }
 
-    /// Serves a function no more; what it has begun it finishes. False if there is none of that name.
+    fn has_room_for(&self, name: &Name) -> Result<(), NotDeployed> {
+        let functions = self.by_name.read();
+        let most = self.most.functions;
+        if functions.contains_key(name) {
+            return Ok(());
+        }
+        if functions.len() >= most {
+            return Err(NotDeployed::TooMany { most });
+        }
+        if descriptors::are_short() { Err(NotDeployed::NoDescriptors) } else { Ok(()) }
+    }
+
+    /// Serves a function no more, and keeps nothing of it; what it has begun it finishes. False if there is none of that name, served or only stored.
     ///
     /// # Errors
-    /// If it cannot be removed from the store: a restart would serve it again.
-    pub(crate) async fn delete(self: &Arc<Self>, name: &str) -> Result<bool, StoreError> {
-        let _changing = self.changing.lock().await;
-        let removed = self.by_name.write().remove(name);
-        let Some(removed) = removed else { return Ok(false) };
-        let version = removed.version();
-        if let Some(store) = &self.store {
-            store.remove(&version.name, version.number)?;
-        }
-        tracing::info!(function = name, "deleted");
-        Ok(true)
+    /// If it cannot be removed from the store. It is served as before then.
+    pub(crate) async fn delete(self: &Arc<Self>, name: String) -> Result<bool, NotDeployed> {
+        let functions = Arc::clone(self);
+        let delete = move || {
+            let _changing = functions.changing.lock();
+            let is_stored = match &functions.store {
+                Some(store) => store.remove(&name, u64::MAX)?,
+                None => false,
+            };
+            let is_served = functions.by_name.write().remove(name.as_str()).is_some();
+            if is_stored || is_served {
+                tracing::info!(function = name, "deleted");
+            }
+            Ok(is_stored || is_served)
+        };
+        spawn_blocking(delete).await.map_err(|_| NotDeployed::Panicked)?
     }
 
     /// Removes from the store what is served no more.
-    fn forget(&self, version: &Version) {
+    fn forget(&self, name: &Name, number: u64) {
         if let Some(store) = &self.store
-            && let Err(error) = store.remove(&version.name, version.number)
+            && let Err(error) = store.remove(name.as_str(), number)
         {
             // The newer one is served all the same, by the next server too, which removes this one.
             tracing::warn!(%error, "an old version stays in the store");

@@ -5,16 +5,18 @@
 //!       ├─ function         the file that was deployed: an ELF or a snapshot
 //!       ├─ warm             the snapshot that was taken when it was ready; an older server's is made anew
 //!       └─ manifest.json    its settings, and the SHA-256 of `function`
-//! STORE/.writing-…          what a server was writing when it ended; removed by the next
+//! STORE/.writing-…          what a server was writing or removing when it ended; removed by the next
 //! STORE/.lock               held by the server that uses the store
 //! ```
-//! The highest version of a name is the one that is served. Nothing is changed in place: a crash leaves the old version or the new one.
+//! The highest version of a name that is whole is the one that is served. Nothing is changed in place: a crash leaves the old version or the new one.
+//! What else is in the directory is told and left alone.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -26,6 +28,8 @@ const WARM: &str = "warm";
 const MANIFEST: &str = "manifest.json";
 const WRITING: &str = ".writing-";
 const LOCK: &str = ".lock";
+/// Highest version that is taken from a directory's name: there is room for more after it.
+const MAX_VERSION: u64 = u64::MAX >> 1;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -66,6 +70,8 @@ pub(crate) enum StoreError {
     InUse { path: PathBuf },
     #[error("{path:?} is damaged: {reason}; deploy that function again")]
     Damaged { path: PathBuf, reason: String },
+    #[error("{path:?} is no version of a function, and is left alone")]
+    Strange { path: PathBuf },
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -85,35 +91,44 @@ impl Store {
         }
         let store = Self { directory: directory.to_owned(), _lock: lock, writing: AtomicU64::new(0) };
         for entry in store.entries()? {
-            if entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WRITING)) {
+            if is_unfinished(&entry) {
                 remove(&entry)?;
             }
         }
         Ok(store)
     }
 
-    /// The functions, each in its highest version. One that is damaged is an error of its own: the others are served.
+    /// The functions, each in its highest version that is whole. What is not is an error of its own: the others are served.
     pub(crate) fn load(&self) -> Result<Vec<Result<Stored, StoreError>>, StoreError> {
-        let mut found: Vec<(Name, u64, PathBuf)> = self
-            .entries()?
-            .into_iter()
-            .filter_map(|path| {
-                let (name, version) = path.file_name()?.to_str()?.rsplit_once('.')?;
-                Some((name.parse().ok()?, version.parse().ok()?, path))
-            })
-            .collect();
-        found.sort();
-        let mut highest: Vec<(Name, u64, PathBuf)> = Vec::new();
-        for entry in found {
-            match highest.last_mut() {
-                Some(last) if last.0 == entry.0 => {
-                    remove(&last.2)?;
-                    *last = entry;
-                }
-                _ => highest.push(entry),
+        let mut found = Vec::new();
+        let mut versions = Vec::new();
+        for path in self.entries()? {
+            match version(&path) {
+                Some((name, number)) => versions.push((name, number, path)),
+                None if is_unfinished(&path) || path.ends_with(LOCK) => {}
+                None => found.push(Err(StoreError::Strange { path })),
             }
         }
-        Ok(highest.into_iter().map(|(name, version, path)| read(name, version, &path)).collect())
+        versions.sort();
+        for of_a_name in versions.chunk_by(|(a, ..), (b, ..)| a == b) {
+            // The highest first: those below it are what was served before, and were to be removed.
+            let mut stored = of_a_name.iter().rev();
+            for (name, number, path) in stored.by_ref() {
+                let read = read(name.clone(), *number, path);
+                let is_whole = read.is_ok();
+                found.push(read);
+                if is_whole {
+                    break;
+                }
+            }
+            found.extend(stored.filter_map(|(.., path)| self.set_aside(path).err()).map(Err));
+        }
+        Ok(found)
+    }
+
+    /// The highest version of a function that is there, whole or not.
+    pub(crate) fn highest(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.versions(name)?.last().map(|&(number, _)| number))
     }
 
     /// Writes a version; what it replaces is removed when it is there.
@@ -124,8 +139,7 @@ impl Store {
         image: &[u8],
         warm: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), StoreError> {
-        let number = self.writing.fetch_add(1, Ordering::Relaxed);
-        let writing = self.directory.join(format!("{WRITING}{number}"));
+        let writing = self.unfinished();
         let written = self.write_whole(&writing, manifest, image, warm).and_then(|()| {
             let path = self.path(name, version);
             fs::rename(&writing, &path).map_err(io_error("write", &path))?;
@@ -162,9 +176,40 @@ impl Store {
         self.sync(writing)
     }
 
-    /// Removes a version; it need not be there.
-    pub(crate) fn remove(&self, name: &Name, version: u64) -> Result<(), StoreError> {
-        remove(&self.path(name, version))
+    /// Removes the versions of a function below `end`, whole or not. False if there were none.
+    pub(crate) fn remove(&self, name: &str, end: u64) -> Result<bool, StoreError> {
+        let versions = self.versions(name)?;
+        let mut any = false;
+        // The lowest first: what is served stays served until it goes itself.
+        for (_, path) in versions.iter().filter(|&&(number, _)| number < end) {
+            self.set_aside(path)?;
+            any = true;
+        }
+        self.sync(&self.directory)?;
+        Ok(any)
+    }
+
+    /// Removes an entry, at once and whole for whoever looks at the names.
+    fn set_aside(&self, entry: &Path) -> Result<(), StoreError> {
+        let aside = self.unfinished();
+        fs::rename(entry, &aside).map_err(io_error("remove", entry))?;
+        remove(&aside)
+    }
+
+    /// The versions of a function, the lowest first.
+    fn versions(&self, name: &str) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+        let numbered = |path: PathBuf| {
+            let (of, number) = version(&path)?;
+            (of.as_str() == name).then_some((number, path))
+        };
+        let mut versions: Vec<_> = self.entries()?.into_iter().filter_map(numbered).collect();
+        versions.sort();
+        Ok(versions)
+    }
+
+    /// A path that the next server removes.
+    fn unfinished(&self) -> PathBuf {
+        self.directory.join(format!("{WRITING}{}", self.writing.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn path(&self, name: &Name, version: u64) -> PathBuf {
@@ -189,12 +234,28 @@ pub(crate) fn digest(image: &[u8]) -> String {
     Sha256::digest(image).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The function and the version that an entry's name says.
+fn version(path: &Path) -> Option<(Name, u64)> {
+    let (name, digits) = path.file_name()?.to_str()?.rsplit_once('.')?;
+    let number: u64 = digits.parse().ok()?;
+    // Only as it is written here: `a.1` and `a.01` would be two of the same.
+    let is_written_here = number <= MAX_VERSION && number.to_string() == digits;
+    Some((name.parse().ok()?, number)).filter(|_| is_written_here)
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WRITING))
+}
+
 fn read(name: Name, version: u64, directory: &Path) -> Result<Stored, StoreError> {
+    let damaged = |reason: String| StoreError::Damaged { path: directory.to_owned(), reason };
+    if !fs::symlink_metadata(directory).map_err(io_error("read", directory))?.is_dir() {
+        return Err(damaged("it is no directory".to_owned()));
+    }
     let open = |file: &str| {
         let path = directory.join(file);
-        fs::read(&path).map_err(io_error("read", &path))
+        read_file(&path).map_err(io_error("read", &path))
     };
-    let damaged = |reason: String| StoreError::Damaged { path: directory.to_owned(), reason };
     let manifest: Manifest =
         serde_json::from_slice(&open(MANIFEST)?).map_err(|error| damaged(format!("{MANIFEST}: {error}")))?;
     let image = open(FUNCTION)?;
@@ -205,9 +266,27 @@ fn read(name: Name, version: u64, directory: &Path) -> Result<Stored, StoreError
     Ok(Stored { name, version, manifest: Manifest { settings, ..manifest }, image, warm: directory.join(WARM) })
 }
 
-fn remove(directory: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", directory)(error)),
+/// A regular file's content: a pipe would keep the server from starting, and a symlink leads out of the store.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Removes whatever it is; it need not be there.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
         _ => Ok(()),
     }
 }
@@ -250,8 +329,61 @@ mod tests {
             fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, [".lock", "a.1", "b.10"]);
-        store.remove(&"a".parse().unwrap(), 1).unwrap();
+        assert!(store.remove("a", u64::MAX).unwrap());
+        assert!(!store.remove("a", u64::MAX).unwrap());
         assert_eq!(loaded(&store).len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_version_hides_no_whole_one_below_it_and_is_never_written_over() {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        write(&store, "a", 1, b"first").unwrap();
+        write(&store, "a", 2, b"second").unwrap();
+        // As a file that a disk lost, and as something that nobody here has made.
+        fs::remove_file(directory.path().join("a.2").join(FUNCTION)).unwrap();
+        fs::write(directory.path().join("a.3"), b"").unwrap();
+        let found = store.load().unwrap();
+        let [Err(StoreError::Damaged { .. }), Err(StoreError::Io { .. }), Ok(stored)] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!((stored.version, &stored.image[..]), (1, &b"first"[..]));
+        assert_eq!(store.highest("a").unwrap(), Some(3));
+        write(&store, "a", 4, b"fourth").unwrap();
+        store.remove("a", 4).unwrap();
+        assert_eq!(loaded(&store), [("a".to_owned(), 4, b"fourth".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_no_version_is_told_and_left_alone() {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        write(&store, "a", 1, b"a").unwrap();
+        for strange in ["a.01", "b", "B.1", "a.18446744073709551615", "lost+found", ".hidden.1"] {
+            fs::create_dir(directory.path().join(strange)).unwrap();
+        }
+        let found = store.load().unwrap();
+        let strange = found.iter().filter(|found| matches!(found, Err(StoreError::Strange { .. }))).count();
+        assert_eq!((strange, found.iter().flatten().count()), (6, 1), "{found:?}");
+        assert!(directory.path().join("lost+found").exists());
+    }
+
+    #[test]
+    fn nothing_but_a_regular_file_in_the_stores_own_directory_is_read() {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        for name in ["link", "linked", "pipe"] {
+            write(&store, name, 1, b"content").unwrap();
+        }
+        let path = |name: &str| directory.path().join(name);
+        fs::rename(path("link.1"), path("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(path("elsewhere"), path("link.1")).unwrap();
+        fs::rename(path("linked.1").join(FUNCTION), path("linked.1").join("other")).unwrap();
+        std::os::unix::fs::symlink("other", path("linked.1").join(FUNCTION)).unwrap();
+        fs::remove_file(path("pipe.1").join(FUNCTION)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe.1").join(FUNCTION), Mode::RUSR | Mode::WUSR).unwrap();
+        let found = store.load().unwrap();
+        assert!(found.iter().all(Result::is_err) && found.len() == 4, "{found:?}");
     }
 
     #[test]

@@ -4,21 +4,22 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::Server;
+use super::named::Named;
 use super::problem::Problem;
 use crate::functions::failure::{Failure, Kind};
 use crate::functions::streaming::Answer;
 
 pub(crate) async fn invoke(
     State(server): State<Arc<Server>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     body: Body,
 ) -> Result<Response, Problem> {
     let answered = async {
@@ -41,7 +42,11 @@ pub(crate) async fn invoke(
 }
 
 /// Reads a body, no longer and for no longer than it may be.
-async fn read(server: &Server, body: Body, most: usize) -> Result<Bytes, Failure> {
+pub(super) async fn read(server: &Server, body: Body, most: usize) -> Result<Bytes, Failure> {
+    // Who says so is told at once.
+    if usize::try_from(body.size_hint().lower()).is_ok_and(|length| length > most) {
+        return Err(Failure::body_too_long(most));
+    }
     let lost = |detail: String| Failure::new(Kind::BodyLost, detail);
     match timeout(server.body_time, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

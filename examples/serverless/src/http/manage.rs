@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::Server;
+use super::invoke::read;
+use super::named::Named;
 use super::problem::Problem;
-use crate::functions::failure::Failure;
+use crate::functions::failure::{Failure, Kind};
 use crate::functions::name::Name;
 
 pub(crate) async fn list(State(server): State<Arc<Server>>) -> Json<Vec<Value>> {
     Json(server.functions.all().iter().map(|(_, function)| function.describe()).collect())
 }
 
-pub(crate) async fn show(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(State(server): State<Arc<Server>>, Named(name): Named) -> Result<Json<Value>, Problem> {
     let function = server.functions.get(&name).ok_or_else(|| unknown(&name))?;
     Ok(Json(function.describe()))
 }
@@ -27,36 +28,31 @@ pub(crate) async fn show(State(server): State<Arc<Server>>, Path(name): Path<Str
 /// The body is the function's file; each setting that is not the server's default is a parameter.
 pub(crate) async fn deploy(
     State(server): State<Arc<Server>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Query(changes): Query<Vec<(String, String)>>,
-    image: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let refused = |kind, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, kind, detail);
     let name: Name = name.parse().map_err(|error| refused("name", format!("{error}")))?;
     let settings = server.defaults.with(&changes).map_err(|error| refused("setting", error.to_string()))?;
-    let image = image.map_err(|rejection| {
-        let most = server.functions.most().image_bytes;
-        match rejection.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(status, "body_too_long", format!("a function's file has at most {most} bytes here"))
-            }
-            status => Problem::new(status, "body_lost", "the function's file did not come to its end"),
+    let most = server.functions.most().image_bytes;
+    let image = read(&server, body, most).await.map_err(|failure| match failure.kind {
+        Kind::BodyTooLong => {
+            let detail = format!("a function's file has at most {most} bytes here");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, failure.kind.as_str(), detail)
         }
+        _ => Problem::new(StatusCode::BAD_REQUEST, failure.kind.as_str(), failure.detail),
     })?;
     let deployed = server.functions.deploy(name, image, settings).await?;
     let status = if deployed.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(deployed.description)).into_response())
 }
 
-pub(crate) async fn delete(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
-    match server.functions.delete(&name).await {
-        Ok(true) => Ok(StatusCode::NO_CONTENT),
-        Ok(false) => Err(unknown(&name)),
-        Err(error) => Err(Problem::from_store(&error)),
-    }
+pub(crate) async fn delete(State(server): State<Arc<Server>>, Named(name): Named) -> Result<StatusCode, Problem> {
+    if server.functions.delete(name.clone()).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&name)) }
 }
 
-pub(crate) async fn report(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn report(State(server): State<Arc<Server>>, Named(id): Named) -> Result<Response, Problem> {
     let report = server.functions.reports().get(&id);
     let detail = "no report has that id, or it was too long ago";
     let report = report.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no_report", detail))?;

@@ -5,7 +5,7 @@
 //! identity   each request's id, its line in the log      access    who may ask
 //! invoke     POST /invoke/{name}                         manage    /functions, /reports
 //! metrics    GET /metrics                                page      what people look at
-//! problem    what is answered when something is wrong
+//! named      what a path names                           problem   what is answered when something is wrong
 //! ```
 
 mod access;
@@ -14,6 +14,7 @@ mod invoke;
 pub(crate) mod listener;
 mod manage;
 mod metrics;
+mod named;
 mod page;
 mod problem;
 
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -63,14 +64,12 @@ impl Server {
 
 /// All routes.
 pub(crate) fn router(server: Arc<Server>) -> Router {
-    let image_bytes = server.functions.most().image_bytes;
     let guarded = Router::new()
         .route("/functions", get(manage::list))
         .route("/functions/{name}", get(manage::show).put(manage::deploy).delete(manage::delete))
         .route("/reports/{id}", get(manage::report))
         .route("/metrics", get(metrics::metrics))
         .route("/invoke/{name}", post(invoke::invoke))
-        .layer(DefaultBodyLimit::max(image_bytes))
         .layer(from_fn_with_state(Arc::clone(&server), access::guard));
     Router::new()
         .route("/", get(page::index))

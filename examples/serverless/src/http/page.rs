@@ -1,10 +1,10 @@
 //! What people look at: the files of `page/`, which are in the server.
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 
+use super::named::Named;
 use super::problem::Problem;
 
 /// Nothing but what this server serves: whatever a guest writes into an answer, the page loads and runs nothing of it.
@@ -45,7 +45,7 @@ pub(crate) async fn index() -> Response {
     serve("text/html; charset=utf-8", INDEX)
 }
 
-pub(crate) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn file(Named(name): Named) -> Result<Response, Problem> {
     let found = FILES.iter().find(|(known, ..)| *known == name);
     let (_, kind, content) =
         found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no_route", "the page has no such file"))?;

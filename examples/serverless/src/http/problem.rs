@@ -83,7 +83,10 @@ impl From<NotDeployed> for Problem {
             NotDeployed::NoFunction(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no_function"),
             NotDeployed::TooMany { .. } => (StatusCode::INSUFFICIENT_STORAGE, "too_many_functions"),
             NotDeployed::Store(error) => return Self::from_store(error),
-            NotDeployed::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, Kind::Host.as_str()),
+            NotDeployed::NoRoom(_) | NotDeployed::NoDescriptors => {
+                (StatusCode::INSUFFICIENT_STORAGE, Kind::HostFull.as_str())
+            }
+            NotDeployed::Panicked | NotDeployed::Host(_) => (StatusCode::INTERNAL_SERVER_ERROR, Kind::Host.as_str()),
         };
         Self::new(status, kind, crate::functions::failure::clean(&error.to_string()))
     }
@@ -91,7 +94,7 @@ impl From<NotDeployed> for Problem {
 
 impl Problem {
     /// The store failed: its paths are the log's business.
-    pub(crate) fn from_store(error: &StoreError) -> Self {
+    fn from_store(error: &StoreError) -> Self {
         tracing::error!(%error, "the store failed");
         let is_full = matches!(error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull
             || source.kind() == std::io::ErrorKind::QuotaExceeded);
