@@ -154,8 +154,8 @@ fn what_is_no_function_is_a_422_and_the_version_before_goes_on() {
     server.deploy("f", &marked("first"));
     let cut = misbehaves();
     for (file, says) in [
-        (Vec::new(), "it is no snapshot of this host's"),
-        (b"#!/bin/sh\n".to_vec(), "it is no snapshot of this host's"),
+        (Vec::new(), "neither an ELF nor a snapshot"),
+        (b"#!/bin/sh\n".to_vec(), "neither an ELF nor a snapshot"),
         (b"\x7fELF".to_vec(), "it is no program"),
         (cut[..cut.len() / 2].to_vec(), "it is no program"),
         (called(1)[..1000].to_vec(), "it is truncated or damaged"),
@@ -326,9 +326,10 @@ fn a_server_that_is_killed_while_it_deploys_leaves_the_old_version_or_the_new() 
         let mut version = newest;
         let sent = thread::scope(|scope| {
             let (server, version) = (&server, &mut version);
+            // Before it can be killed.
+            let mut client = server.connect();
             // Versions follow each other, and now and then it is deleted, until the server is no more.
             let deploys = scope.spawn(move || {
-                let mut client = server.connect();
                 loop {
                     *version += 1;
                     let file = marked(&format!("v{version}"));

@@ -159,7 +159,7 @@ impl Library {
 
     async fn remove(&self, name: &Name) {
         self.known.lock().await.remove(name);
-        if let Err(error) = self.functions.delete(name.as_str()).await {
+        if let Err(error) = self.functions.delete(name.to_string()).await {
             tracing::error!(%error, function = %name, "a function is not deleted");
         }
     }

@@ -72,6 +72,8 @@ pub(crate) enum WorkerError {
 
 /// How long a worker that lost its client waits before it makes another.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long one of those who look at a worker may take to ask, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections of those who look at a worker.
 const OBSERVERS: usize = 64;
 
@@ -154,7 +156,7 @@ async fn observe(address: SocketAddr, server: Arc<Server>) -> Result<Observers, 
     drop(stdout);
     let (stop, stopped) = oneshot::channel::<()>();
     let router = http::observed(Arc::clone(&server));
-    let bounds = Bounds { connections: OBSERVERS, drain: Duration::ZERO };
+    let bounds = Bounds { connections: OBSERVERS, head: PATIENCE, stall: PATIENCE, drain: Duration::ZERO };
     let listens = tokio::spawn({
         let server = Arc::clone(&server);
         async move { listener::serve(listener, router, &server, bounds, stopped.map(drop)).await }
