@@ -3,7 +3,7 @@
 //! ```text
 //! a call ── polled by the server's own threads ── done within SHORT ────────────────► answer
 //!                                              └─ longer: moves, as it is ─┐
-//! the next calls of that function ─────────────────────────────────────────┴─► background threads, nice: answer
+//! calls of a function that are often longer ───────────────────────────────┴─► background threads, nice: answer
 //! ```
 //! A guest computes in slices of some milliseconds, so one that spins would take most of a thread from functions that need some microseconds each:
 //! whoever takes turns gets as much as its turns are long. The scheduler of the host is the one who can share by time, so it is told.
@@ -13,15 +13,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 
 /// Computing that a call does among the others. Far more than a short call takes, far less than a client notices.
 const SHORT: Duration = Duration::from_millis(1);
-/// How many short calls in a row show that a function is not long any more.
-const TRUST: u32 = 16;
+/// What a long call weighs against short ones: of a function that stays with the others at most one call in five is long.
+const LONG: u32 = 4;
+/// From this weight on, calls begin in the background.
+const HEAVY: u32 = 2 * LONG;
+/// Whatever a function did, so many short calls bring it back.
+const MOST: u32 = HEAVY + 2 * LONG;
 
 /// The lanes of a server.
 #[derive(Debug, Clone)]
@@ -29,22 +34,23 @@ pub(crate) struct Lanes {
     background: Handle,
 }
 
-/// Which lane a function's calls begin in: not zero is the background's.
+/// Which lane a function's calls begin in: the weight of its long calls, of which each short one takes 1 away.
 #[derive(Debug, Default)]
 pub(crate) struct History(AtomicU32);
 
 impl History {
     /// A call took long, or did what costs the host more than an answer.
     pub(crate) fn was_long(&self) {
-        self.0.store(TRUST, Ordering::Relaxed);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |weight| Some((weight + LONG).min(MOST)));
     }
 
     fn was_short(&self) {
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        // Not written where nothing changes: every call of the function on every core reads it.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |weight| weight.checked_sub(1));
     }
 
-    fn is_long(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+    fn is_heavy(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= HEAVY
     }
 }
 
@@ -64,39 +70,49 @@ impl Lanes {
         F::Output: Send,
     {
         let mut call = Box::pin(call);
-        if !history.is_long() {
-            if let Some(done) = until(SHORT, call.as_mut()).await {
+        if !history.is_heavy() {
+            if let Some(done) = begin(history, call.as_mut()).await {
                 return Ok(done);
             }
-            history.was_long();
+            return AbortOnDrop(self.background.spawn(call)).await;
         }
         let history = Arc::clone(history);
-        let rest = async move {
-            if let Some(done) = until(SHORT, call.as_mut()).await {
-                history.was_short();
-                return done;
+        let here = async move {
+            match begin(&history, call.as_mut()).await {
+                Some(done) => done,
+                None => call.await,
             }
-            history.was_long();
-            call.await
         };
-        AbortOnDrop(self.background.spawn(rest)).await
+        AbortOnDrop(self.background.spawn(here)).await
     }
 }
 
-/// Polls until it is done, or has computed for so long.
-async fn until<F: Future>(most: Duration, mut future: Pin<&mut F>) -> Option<F::Output> {
+/// Polls until the call is done or is a long one, and notes which. What counts is the thread's own time: that it had to wait for a processor is not
+/// the call's doing, and happens most when the machine is busy.
+async fn begin<F: Future>(history: &History, mut call: Pin<&mut F>) -> Option<F::Output> {
     let mut used = Duration::ZERO;
     poll_fn(|task| {
-        let began = Instant::now();
-        match future.as_mut().poll(task) {
+        let began = computed();
+        let polled = call.as_mut().poll(task);
+        used += computed().saturating_sub(began);
+        match polled {
+            _ if used >= SHORT => history.was_long(),
+            Poll::Ready(_) => history.was_short(),
+            Poll::Pending => return Poll::Pending,
+        }
+        // A long one can be done as well: it had time up to the end of its slice.
+        match polled {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => {
-                used += began.elapsed();
-                if used < most { Poll::Pending } else { Poll::Ready(None) }
-            }
+            Poll::Pending => Poll::Ready(None),
         }
     })
     .await
+}
+
+/// How long this thread has computed since it began.
+fn computed() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// A task that ends when nobody waits for it any more.
@@ -130,9 +146,16 @@ mod tests {
 
     use super::*;
 
+    fn heavy() -> Arc<History> {
+        let history = Arc::new(History::default());
+        history.was_long();
+        history.was_long();
+        history
+    }
+
     async fn computes(time: Duration) -> ThreadId {
-        let began = Instant::now();
-        while began.elapsed() < time {}
+        let began = computed();
+        while computed() - began < time {}
         tokio::task::yield_now().await;
         std::thread::current().id()
     }
@@ -150,10 +173,41 @@ mod tests {
         let history = Arc::new(History::default());
         let run = |time| front.block_on(lanes.run(&history, computes(time))).unwrap();
         assert_ne!(run(SHORT * 2), here, "a long call moves");
-        assert_ne!(run(Duration::ZERO), here, "the next one begins there");
-        history.0.store(0, Ordering::Relaxed);
-        // What is short is so only if the machine lets it: nothing is promised of how many it takes.
+        assert_eq!(run(Duration::ZERO), here, "one long call is not its function's habit");
+        assert_ne!(run(SHORT * 2), here);
+        assert_ne!(run(SHORT * 2), here);
+        assert_ne!(run(Duration::ZERO), here, "two are: the next one begins there");
         while run(Duration::ZERO) != here {}
+    }
+
+    #[test]
+    fn calls_that_are_long_and_done_in_one_turn_move_too() {
+        let background = background();
+        let lanes = Lanes::new(background.handle().clone());
+        let front = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let here = std::thread::current().id();
+        let history = Arc::new(History::default());
+        let one_turn = || async {
+            let began = computed();
+            while computed() - began < SHORT {}
+            std::thread::current().id()
+        };
+        let ran: Vec<bool> = (0..4).map(|_| front.block_on(lanes.run(&history, one_turn())).unwrap() == here).collect();
+        assert_eq!(ran, [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_call_that_waits_for_a_processor_is_not_long() {
+        let background = background();
+        let lanes = Lanes::new(background.handle().clone());
+        let front = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let here = std::thread::current().id();
+        let waits = async {
+            std::thread::sleep(SHORT * 4);
+            tokio::task::yield_now().await;
+            std::thread::current().id()
+        };
+        assert_eq!(front.block_on(lanes.run(&Arc::default(), waits)).unwrap(), here);
     }
 
     #[test]
@@ -167,8 +221,7 @@ mod tests {
         let background = background();
         let lanes = Lanes::new(background.handle().clone());
         let (sender, dropped) = std::sync::mpsc::channel();
-        let history = Arc::new(History::default());
-        history.was_long();
+        let history = heavy();
         let tells = Tells(sender);
         let mut call = Box::pin(lanes.run(&history, async move {
             let _tells = tells;
