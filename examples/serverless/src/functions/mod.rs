@@ -13,6 +13,8 @@ pub(crate) mod failure;
 pub(crate) mod function;
 pub(crate) mod measures;
 pub(crate) mod name;
+#[cfg(feature = "baseline")]
+mod native;
 pub(crate) mod reports;
 pub(crate) mod settings;
 pub(crate) mod store;

@@ -121,6 +121,10 @@ impl Version {
 
     /// Answers a request. Dropping the future stops the guest.
     pub(crate) async fn answer(self: Arc<Self>, reports: Arc<Reports>, body: Bytes) -> Result<Vec<u8>, Failure> {
+        #[cfg(feature = "baseline")]
+        if let Some(native) = super::native::find(self.name.as_str()) {
+            return Ok(native(&body));
+        }
         match &self.kind {
             Kind::Handler(pool, _) => self.call(pool, &reports, &body).await,
             Kind::Stopped(_) | Kind::Program => self.run(&reports, body).await,
