@@ -79,8 +79,13 @@ impl Function {
         if body.len() > most {
             return Err(Failure::body_too_long(most));
         }
-        let _admitted = version.admission.enter().await?;
-        let answer = Arc::clone(&version).answer(Arc::clone(reports), body);
+        let admitted = version.admission.enter().await?;
+        let reports = Arc::clone(reports);
+        let answer = async move {
+            // Its place is free when its guest is gone, which may be after nobody waits for it any more.
+            let _admitted = admitted;
+            version.answer(reports, body).await
+        };
         let answered = lanes.run(&self.history, answer).await.unwrap_or_else(|_| Err(Failure::panicked()));
         if answered.as_ref().is_err_and(|failure| failure.kind.is_costly()) {
             self.history.was_long();

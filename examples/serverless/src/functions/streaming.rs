@@ -60,7 +60,6 @@ struct Running {
     lost: Arc<Mutex<Option<Failure>>>,
     _pump: AbortOnDrop<()>,
     counted: Counted,
-    _admitted: Admitted,
 }
 
 /// Runs a program on a body that comes in pieces. Dropping the future, or the stream that it returns, stops the program.
@@ -76,11 +75,11 @@ pub(super) async fn answer(
     let input = Sender::from_owned_fd(input.into()).map_err(no_pipe)?;
     let output = Receiver::from_owned_fd(output.into()).map_err(no_pipe)?;
     let stop = CancelToken::new();
-    let run = start(&version, lane, &stop, stdin, stdout)?;
+    let run = start(&version, lane, admitted, &stop, stdin, stdout)?;
     let lost = Arc::default();
     let most = version.manifest.settings.body_bytes();
     let pump = AbortOnDrop(tokio::spawn(pump(body, input, most, stop, Arc::clone(&lost))));
-    let mut running = Running { version, reports, output, run, lost, _pump: pump, _admitted: admitted, counted };
+    let mut running = Running { version, reports, output, run, lost, _pump: pump, counted };
     let mut held = BytesMut::new();
     let mut old = None;
     while held.len() < HELD {
@@ -121,6 +120,7 @@ async fn next((mut running, held): (Running, BytesMut)) -> io::Result<Option<(By
 fn start(
     version: &Version,
     (lanes, history): (Lanes, Arc<History>),
+    admitted: Admitted,
     stop: &CancelToken,
     stdin: PipeReader,
     stdout: PipeWriter,
@@ -129,6 +129,11 @@ fn start(
     // The run takes its ends of the pipes, and closes them: so the answer comes to its end.
     let run =
         command.stdin(Stdio::from(OwnedFd::from(stdin))).stdout(Stdio::from(OwnedFd::from(stdout))).output_async();
+    let run = async move {
+        // Its place is free when its guest is gone.
+        let _admitted = admitted;
+        run.await
+    };
     Ok(AbortOnDrop(tokio::spawn(async move { lanes.run(&history, run).await })))
 }
 
