@@ -212,7 +212,9 @@ fn a_cpu_clock_does_not_go_back_and_the_times_of_a_run_are_its_own() {
     assert!(output.stats.cpu >= Duration::from_millis(40), "{:?}", output.stats);
     let slept = awaited(&mut sleeper(50)).expect("a run").stats;
     assert!(slept.waited >= Duration::from_millis(25) && slept.wall >= Duration::from_millis(50), "{slept:?}");
-    assert!(slept.wall >= slept.waited && slept.cpu < Duration::from_millis(50), "{slept:?}");
+    // What it waited it did not compute; the clock of a thread is looked at now and then.
+    let looked_at = Duration::from_millis(5);
+    assert!(slept.wall >= slept.waited && slept.cpu <= slept.wall - slept.waited + looked_at, "{slept:?}");
     assert_eq!(slept.syscalls.iter().find(|call| call.name.contains("nanosleep")).map(|call| call.count), Some(1));
 }
 

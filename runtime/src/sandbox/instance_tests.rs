@@ -1,5 +1,7 @@
 //! A sandbox's life with each kernel call failing in turn, and what a call leaves behind.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ampoule_kernel::call;
 
 use super::*;
@@ -132,6 +134,16 @@ const READ: [u8; 22] = [
     0x90, // mov edx, 1; xor eax, eax; syscall; pop rax; nop
 ];
 
+/// Somebody wanted the task to be polled.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_call_that_is_parked_while_any_kernel_call_fails_ends_in_a_typed_error_or_can_be_resumed() {
     let program = echo_after(&READ);
@@ -139,18 +151,22 @@ fn a_call_that_is_parked_while_any_kernel_call_fails_ends_in_a_typed_error_or_ca
         let (reader, mut writer) = std::io::pipe().unwrap();
         let builder = Sandbox::builder(&program, &Imports::<()>::new()).stdin(reader.into());
         let (mut sandbox, call, mut reply) = (builder.build(()).unwrap(), Call::new(), Vec::new());
-        let mut task = TaskContext::from_waker(Waker::noop());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut task = TaskContext::from_waker(&waker);
         let (result, calls) = fault::with_nth_failing(nth, libc::EIO, || {
             let mut future = std::pin::pin!(sandbox.call_bytes_async("echo", b"x", &mut reply, &call));
-            let mut is_first = true;
+            let mut has_rested = false;
             loop {
                 match future.as_mut().poll(&mut task) {
                     Poll::Ready(result) => return result,
-                    // Whether it yields or waits: from now on there is something.
-                    Poll::Pending if is_first => std::io::Write::write_all(&mut writer, b"!").unwrap(),
+                    // It does not want to be polled again: it waits, and from now on there is something.
+                    Poll::Pending if !woken.0.swap(false, Ordering::Relaxed) && !has_rested => {
+                        has_rested = true;
+                        std::io::Write::write_all(&mut writer, b"!").unwrap();
+                    }
                     Poll::Pending => std::thread::yield_now(),
                 }
-                is_first = false;
             }
         });
         // For the rest of this call, and for the next.

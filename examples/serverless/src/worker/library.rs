@@ -16,9 +16,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::arguments::Streams;
 use super::bucket::{Bucket, BucketError, Entry, Object};
 use super::connection::Connection;
-use crate::functions::Functions;
+use crate::functions::failure::clean;
 use crate::functions::name::Name;
 use crate::functions::settings::Settings;
+use crate::functions::{Functions, NotDeployed};
 
 /// The wait before something is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -146,7 +147,14 @@ impl Library {
         let settings = settings(&self.defaults, object.settings.as_deref()).map_err(refused)?;
         let image = bucket.get(name, object).await?;
         let deployed = self.functions.deploy(name.clone(), image, settings).await;
-        deployed.map(drop).map_err(|error| refused(crate::functions::failure::clean(&error.to_string())))
+        deployed.map(drop).map_err(|error| {
+            let reason = clean(&error.to_string());
+            match error {
+                NotDeployed::NoFunction(_) => refused(reason),
+                // What the host lacks now it may have later.
+                _ => BucketError::NotNow { name: name.clone(), reason },
+            }
+        })
     }
 
     /// Removes what is in the bucket no more, without a word of it.

@@ -178,6 +178,8 @@ impl Worker {
 fn serverless(nats: &Nats, command: &str, arguments: &[&str]) -> Command {
     let mut serverless = Command::new(env!("CARGO_BIN_EXE_serverless"));
     serverless.args([command, "--nats", &nats.url()]).args(arguments);
+    // What the client library makes of garbage is a panic in a thread of its own. The worker goes on, and says so in a line.
+    serverless.env("RUST_BACKTRACE", "0");
     serverless
 }
 
